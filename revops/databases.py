@@ -58,7 +58,7 @@ class ConnectionPlan:
         settings = read_url(url)
         options = {"application_name": "watertight", "connect_timeout": 10, **settings.get("OPTIONS", {})}
         if self.embedded and psycopg.pq.version() >= 160000:
-            # A stranger on our port, while the server is down, must not be able to ask for the password in clear.
+            # A stranger on our port, while the server is down, must not get to ask for the password in clear.
             options["require_auth"] = "scram-sha-256"
         return {
             **settings,
@@ -70,7 +70,10 @@ class ConnectionPlan:
 
 
 def connection_settings(env: Mapping[str, str]) -> ConnectionPlan:
-    """Read the environment. Raises UnableToReadEnvironment, or UnableToUseHome for the embedded server's files."""
+    """Read the environment.
+
+    Raises UnableToReadEnvironment, or UnableToUseHome for the embedded server's files.
+    """
     role = env.get("WATERTIGHT_ROLE") or "application"
     if role not in ("application", "owner"):
         raise UnableToReadEnvironment(f"WATERTIGHT_ROLE is {role!r}; it must be application or owner.")
@@ -134,14 +137,14 @@ def checked_url(variable: str, url: str) -> str:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in ("postgres", "postgresql"):
         raise UnableToReadEnvironment(
-            f"{variable} must read postgresql://USER:PASSWORD@HOST:PORT/DATABASE; PostgreSQL is the only database."
+            f"{variable} must read postgresql://USER:PASSWORD@HOST:PORT/DATABASE (PostgreSQL only)."
         )
     try:
         settings = read_url(url)
     except ValueError as error:
         raise UnableToReadEnvironment(
-            f"{variable} is not a URL; special characters in user or password must be percent-encoded, and one host "
-            "can be named."
+            f"{variable} is not a URL; special characters in user or password must be percent-encoded, and "
+            "only one host can be named."
         ) from error
     if not settings["NAME"]:
         raise UnableToReadEnvironment(f"{variable} names no database: end it with /DATABASE.")
@@ -149,7 +152,7 @@ def checked_url(variable: str, url: str) -> str:
 
 
 def read_url(url: str) -> dict[str, Any]:
-    """Django's settings for a PostgreSQL URL, with a socket directory (`%2Frun%2Fpostgresql`) in its own case."""
+    """Django's settings for a PostgreSQL URL; a socket directory (`%2Frun%2Fpostgresql`) keeps its case."""
     settings = dict(dj_database_url.parse(url))
     if str(settings["HOST"]).startswith("/"):
         address = urlsplit(url).netloc.rpartition("@")[2]
@@ -170,7 +173,7 @@ def with_user_of(user_url: str, url: str) -> str:
 
 
 class QuarantineRouter:
-    """The quarantine lives in its own database, with no relation out of it; everything else in the default one."""
+    """The quarantine lives in its own database, with no relation out of it; all else in the default one."""
 
     def db_for_read(self, model: type[Any], **hints: object) -> str:
         return alias_of(model._meta.app_label)

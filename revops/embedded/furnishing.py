@@ -1,4 +1,4 @@
-"""What a new cluster holds before any migration: roles, databases, extensions. Done as the superuser, repeatable."""
+"""What a cluster holds before any migration: roles, databases, extensions. Repeatable; as the superuser."""
 
 import psycopg
 from psycopg import sql
@@ -30,8 +30,8 @@ class UnableToFurnish(Exception):
 def furnish_cluster(connection: Connection, credentials: Credentials) -> None:
     """Roles with their passwords, both databases, and who may connect to them.
 
-    `connection` is the superuser's, in autocommit mode, to the database `postgres`. What exists is kept; passwords
-    are set to the home's, so that a home whose credentials were lost gets its server back.
+    `connection` is the superuser's, in autocommit mode, to the database `postgres`. What exists is kept;
+    passwords are set to the home's, so that a home whose credentials were lost gets its server back.
     """
     check_time_zones(connection)
     set_role(connection, OWNER, credentials.owner_password, "CREATEDB")
@@ -53,7 +53,7 @@ def furnish_cluster(connection: Connection, credentials: Credentials) -> None:
 
 
 def furnish_template(connection: Connection) -> None:
-    """Extensions in `template1`, for every database that is made later. `connection` is the superuser's, to it."""
+    """Extensions in `template1`, for every database made later. `connection` is the superuser's, to it."""
     for extension in EXTENSIONS:
         execute(connection, "CREATE EXTENSION IF NOT EXISTS {}", extension)
 
@@ -76,12 +76,11 @@ def check_time_zones(connection: Connection) -> None:
             connection.execute("SELECT timestamptz '2026-07-01 00:00+00' AT TIME ZONE %s", [zone])
         except psycopg.errors.InvalidParameterValue as error:
             raise UnableToFurnish(
-                f"The server does not know the time zone {zone}. Install the system's time zone data (tzdata), or "
-                "use server binaries that bring their own."
+                f"The server does not know the time zone {zone}. Install the system's time zone data "
+                "(tzdata), or use server binaries that bring their own."
             ) from error
 
 
 def execute(connection: Connection, statement: str, *names: str) -> None:
     """Run a statement of ours with names put in as identifiers."""
-    text: sql.SQL = sql.SQL(statement)  # type: ignore[arg-type]  # only ever called with literals of this module
-    connection.execute(text.format(*map(sql.Identifier, names)))
+    connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-# Below the range the kernel hands out for outgoing connections, so that the port is still free at the next start.
+# Below what the kernel hands out for outgoing connections, so that the port is still free at the next start.
 PORTS = range(20_000, 30_000)
 
 
@@ -40,7 +40,7 @@ class Credentials:
 
 @dataclass(frozen=True)
 class ClusterRecord:
-    """What a home remembers of its cluster; `ground` and `socket_directory` only where they are not the usual ones."""
+    """What a home remembers of its cluster; the two paths only where they are not the usual ones."""
 
     ground: str | None = None
     socket_directory: str | None = None
@@ -99,8 +99,8 @@ class Home:
             return Credentials(**known)
         except TypeError as error:
             raise UnableToUseHome(
-                f"{self.credentials_path} was not written by this program. Move it away: new passwords are made and "
-                "given to the server at its next start."
+                f"{self.credentials_path} was not written by this program. Move it away: new passwords are "
+                "made and given to the server at its next start."
             ) from error
 
     def keep_credentials(self, credentials: Credentials) -> None:
@@ -199,6 +199,6 @@ def is_free(port: int) -> bool:
 
 def explanation(path: Path, error: OSError) -> str:
     return (
-        f"Cannot use {path} ({error.strerror or error}). Run as the user it belongs to, or set WATERTIGHT_HOME to a "
-        "folder of your own, or DATABASE_URL to a server."
+        f"Cannot use {path} ({error.strerror or error}). Run as the user it belongs to, or set "
+        "WATERTIGHT_HOME to a folder of your own, or DATABASE_URL to a server."
     )

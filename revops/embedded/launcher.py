@@ -1,7 +1,7 @@
 """Starts the embedded server where it does not run, and never leaves two.
 
-A start: under the home's lock, make the cluster if there is none, start it on a loopback port, furnish it. Whoever
-starts it may be killed; the server lives on until `db stop`.
+A start: under the home's lock, make the cluster if there is none, start it on a loopback port, furnish it.
+Whoever starts it may be killed; the server lives on until `db stop`.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -174,7 +175,7 @@ def connected(home: Home) -> Cluster | None:
         return None
     credentials = home.credentials()
     # Without this, a stranger on our port could ask for the password in clear.
-    guard = {"require_auth": "scram-sha-256"} if psycopg.pq.version() >= 160000 else {}
+    guard: dict[str, Any] = {"require_auth": "scram-sha-256"} if psycopg.pq.version() >= 160000 else {}
     try:
         connection = psycopg.connect(
             host="127.0.0.1",
@@ -217,7 +218,7 @@ def start(home: Home, env: Mapping[str, str]) -> Cluster:
         clear_after_crash(data)
         credentials = launch(home, data, sockets, binaries, account)
     else:
-        # It runs, and yet the owner could not connect: still starting, or the credentials were lost or are new.
+        # It runs, yet the owner could not connect: it is still starting, or the credentials were lost.
         credentials = replace(credentials, port=postmaster.port)
         home.keep_credentials(credentials)
         sockets = postmaster.socket_directory or sockets
@@ -271,7 +272,7 @@ def socket_directory(home: Home, ground: Path, account: Account) -> Path:
 
 
 def is_private(directory: Path, account: Account) -> bool:
-    """Whether it still is the server's own directory: /tmp is swept, and others may make a folder of that name."""
+    """Whether it still is the server's own: /tmp is swept, and others may make a folder of that name."""
     try:
         found = directory.lstat()
     except OSError:
@@ -282,7 +283,7 @@ def is_private(directory: Path, account: Account) -> bool:
 
 
 def initialise(data: Path, binaries: Binaries, account: Account) -> None:
-    """A new, empty cluster; it gets its name only when it is whole, so that a killed start leaves none behind."""
+    """A new, empty cluster; it gets its name when it is whole, so that a killed start leaves none behind."""
     draft = data.with_name("data.partial")
     if draft.exists():
         shutil.rmtree(draft)
@@ -291,7 +292,16 @@ def initialise(data: Path, binaries: Binaries, account: Account) -> None:
         locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     else:
         locale = ["--locale=C" if platform.system() == "Darwin" else "--locale=C.UTF-8"]
-    command = [binaries.program("initdb"), "-D", draft, "-U", SUPERUSER, "-E", "UTF8", *locale]
+    command: list[str | Path] = [
+        binaries.program("initdb"),
+        "-D",
+        draft,
+        "-U",
+        SUPERUSER,
+        "-E",
+        "UTF8",
+        *locale,
+    ]
     done = account.run([*command, "--data-checksums", "--auth=trust", "--no-instructions"])
     if done.returncode != 0:
         raise UnableToStart(f"initdb failed: {done.stderr.strip() or done.stdout.strip()}")
@@ -312,7 +322,7 @@ def check_version(data: Path, binaries: Binaries) -> None:
 
 
 def launch(home: Home, data: Path, sockets: Path, binaries: Binaries, account: Account) -> Credentials:
-    """Start the server on the home's port, or on another if that is taken. Returns the credentials that hold."""
+    """Start the server on the home's port, or another if that is taken; returns the credentials that hold."""
     credentials = with_free_port(home.credentials())
     for attempt in (1, 2):
         home.keep_credentials(credentials)
@@ -326,7 +336,16 @@ def launch(home: Home, data: Path, sockets: Path, binaries: Binaries, account: A
         given = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in options.items())
         first_words = data.with_name("log") / "start.log"
         account.write(first_words, "")
-        command = [binaries.program("pg_ctl"), "-D", data, "-l", first_words, "-w", "-t", str(PATIENCE)]
+        command: list[str | Path] = [
+            binaries.program("pg_ctl"),
+            "-D",
+            data,
+            "-l",
+            first_words,
+            "-w",
+            "-t",
+            str(PATIENCE),
+        ]
         done = account.run([*command, "-o", given, "start"])
         if done.returncode == 0:
             break

@@ -1,7 +1,8 @@
 """The running server as the operating system sees it: `postmaster.pid`, zombies, orphans.
 
-A pid in `postmaster.pid` proves nothing. After `kill -9` the pid may stay as a zombie until pid 1 reaps it (in a
-container perhaps never), or belong to another program by now, while the dead server's backends may still be at work.
+A pid in `postmaster.pid` proves nothing. After `kill -9` the pid may stay as a zombie until pid 1 reaps it
+(in a container perhaps never), or belong to another program by now, while the dead server's backends may
+still be at work.
 """
 
 import os
@@ -39,7 +40,7 @@ def running_postmaster(data: Path) -> Postmaster | None:
 
 
 def is_at_work(pid: int, data: Path) -> bool:
-    """Whether the process lives (a zombie does not) and, where the system tells, works in the data directory."""
+    """Whether the process lives (a zombie does not) and, where /proc tells, works in the data directory."""
     if Path("/proc/self/cwd").exists():
         return working_directory(pid) == data.resolve()
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
@@ -88,7 +89,7 @@ def clear_after_crash(data: Path) -> None:
 
 
 def shut_down(data: Path, postmaster: Postmaster, patience: float = 60) -> None:
-    """Fast shutdown: sessions are ended, a checkpoint is written. Raises UnableToStop after `patience` seconds."""
+    """Fast shutdown: sessions end, a checkpoint is written. Raises UnableToStop after `patience` seconds."""
     signal_process(postmaster.pid, signal.SIGINT)
     give_up_at = time.monotonic() + patience
     while is_at_work(postmaster.pid, data):
