@@ -7,6 +7,7 @@ is a `Fraction` until it is rounded once, half up with ties away from zero, to t
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from decimal import (
     ROUND_CEILING,
     ROUND_FLOOR,
@@ -28,7 +29,7 @@ from moneyed import CURRENCIES
 RoundingMode = Literal["half_up", "half_even", "ceil", "floor"]
 Number = int | str | Decimal
 
-ZERO = Decimal(0)
+ZERO, ONE = Decimal(0), Decimal(1)
 
 # Wide enough for any product of bounded inputs; what does not fit raises instead of losing a digit.
 _EXACT = Context(prec=1000, traps=[InvalidOperation, DivisionByZero, Overflow, Inexact])
@@ -77,6 +78,12 @@ def exact(value: Number) -> Decimal:
     return number
 
 
+def decimals(number: Decimal) -> int:
+    """How many digits after the point the number needs; trailing zeros do not count."""
+    exponent = number.normalize(context=_EXACT).as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
 def exact_arithmetic() -> AbstractContextManager[Context]:
     """A context in which sums and products keep every digit, and a lost digit raises `decimal.Inexact`."""
     return localcontext(_EXACT)
@@ -96,6 +103,35 @@ def minor_places(currency: str) -> int:
     if known is None:
         raise UnknownCurrency(f"{currency!r} is not a currency code; use an ISO 4217 code such as EUR")
     return len(str(known.sub_unit)) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """How and where to round, as a value."""
+
+    places: int
+    mode: RoundingMode = "half_up"
+
+    def of(self, amount: Decimal | Fraction) -> Decimal:
+        return quantize(amount, self.places, self.mode)
+
+
+def money_rounding(currency: str) -> Rounding:
+    """To the currency's minor unit, half up."""
+    return Rounding(minor_places(currency))
+
+
+def decimal_of(ratio: Fraction, places: int = 30) -> Decimal:
+    """The ratio as a decimal: exact where it ends, else rounded half up to `places` decimals."""
+    rest, fives = ratio.denominator, 0
+    twos = (rest & -rest).bit_length() - 1
+    rest >>= twos
+    while rest % 5 == 0:
+        rest, fives = rest // 5, fives + 1
+    if rest != 1:
+        return quantize(ratio, places)
+    shift = max(twos, fives)
+    return Decimal(ratio.numerator * 10**shift // ratio.denominator).scaleb(-shift, context=_EXACT)
 
 
 def quantize(amount: Decimal | Fraction, places: int, mode: RoundingMode = "half_up") -> Decimal:
