@@ -1,7 +1,7 @@
 """What the application's role may do in the tables: the fence around facts (design.md, section 6).
 
-The owner makes tables, the application uses them. The application gets what is granted here and nothing else, never
-TRUNCATE. Access to a partition goes through its parent, so partitions get no grant of their own.
+The owner makes tables, the application uses them. The application gets what is granted here and nothing
+else, never TRUNCATE. Access to a partition goes through its parent, so partitions get no grant of their own.
 """
 
 from collections.abc import Iterable, Mapping
@@ -78,21 +78,25 @@ def grant_table(cursor: Cursor, role: str, table: str, grant: TableGrant) -> Non
         run(cursor, f"GRANT {', '.join(rights)} ON TABLE {{}}.{{}} TO {{}}", SCHEMA, table, role)
     if isinstance(grant.update, tuple) and grant.update:
         cursor.execute(
-            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+            "SELECT attname FROM pg_attribute "
+            "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
             [quoted(SCHEMA, table)],
         )
         unknown = sorted(set(grant.update) - {name for (name,) in cursor.fetchall()})
         if unknown:
             raise UnableToGrant(f"The table {table} has no column {', '.join(unknown)}.")
         columns = ", ".join("{}" for _ in grant.update)
-        run(cursor, f"GRANT UPDATE ({columns}) ON TABLE {{}}.{{}} TO {{}}", *grant.update, SCHEMA, table, role)
+        run(
+            cursor, f"GRANT UPDATE ({columns}) ON TABLE {{}}.{{}} TO {{}}", *grant.update, SCHEMA, table, role
+        )
 
 
 def grant_functions(cursor: Cursor, role: str, names: Iterable[str]) -> None:
-    """Let `role`, and no longer everybody, call these functions of `public` (SECURITY DEFINER ones above all)."""
+    """Let `role`, and no longer everybody, call these functions of `public`."""
     for name in names:
         cursor.execute(
-            "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = %s AND pronamespace = %s::regnamespace",
+            "SELECT oid::regprocedure::text FROM pg_proc "
+            "WHERE proname = %s AND pronamespace = %s::regnamespace",
             [name, SCHEMA],
         )
         signatures = [signature for (signature,) in cursor.fetchall()]
@@ -106,7 +110,7 @@ def grant_functions(cursor: Cursor, role: str, names: Iterable[str]) -> None:
 
 
 def grant_database(cursor: Cursor, role: str, exclusively: bool) -> None:
-    """Let `role` connect to the current database and use temporary tables; `exclusively`: and not everybody."""
+    """Let `role` (`exclusively`: and not everybody) connect to the current database, with temporary tables."""
     if not is_another(cursor, role):
         return
     cursor.execute(
@@ -136,7 +140,7 @@ def current_role(cursor: Cursor) -> str:
 
 
 def tables_owned(cursor: Cursor) -> tuple[set[str], set[str]]:
-    """Tables (and views) of the schema that the current role may grant, and apart from them the partitions."""
+    """Tables (and views) of the schema that the current role owns, and apart from them the partitions."""
     cursor.execute(
         "SELECT relname, relispartition FROM pg_class WHERE relnamespace = %s::regnamespace "
         "AND relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_has_role(current_user, relowner, 'USAGE')",
