@@ -1,0 +1,309 @@
+"""What is sold: sellers, tax rates, features, meters, plans, their dated versions and prices."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import F, Q
+
+from catalog.auditing import history
+from catalog.money import UnknownCurrency, minor_places
+from catalog.pricing import PriceRule, parse_price
+
+KEY = RegexValidator(
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "A key is made of letters, digits, dots, dashes and underscores."
+)
+
+
+def validate_currency(code: str) -> None:
+    try:
+        minor_places(code)
+    except UnknownCurrency as unknown:
+        raise ValidationError(str(unknown)) from unknown
+
+
+class UnitAmountField(models.DecimalField[Any, Any]):
+    """A price: up to 12 decimals."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"max_digits": 30, "decimal_places": 12, **options})
+
+
+class Interval(models.TextChoices):
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    QUARTER = "quarter"
+    HALF_YEAR = "half_year", "half-year"
+    YEAR = "year"
+
+
+class Seller(models.Model):
+    """The legal entity that invoices."""
+
+    key = models.CharField(max_length=80, unique=True, validators=[KEY])
+    name = models.CharField(max_length=200)
+    country = models.CharField(max_length=2, blank=True, help_text="Two letters, ISO 3166.")
+    address = models.TextField(blank=True)
+    tax_id = models.CharField("tax id", max_length=40, blank=True)
+    currency = models.CharField(max_length=3, default="USD", validators=[validate_currency])
+    timezone = models.CharField(max_length=60, default="UTC")
+    tolerance_window = models.DurationField(
+        default=dt.timedelta(hours=24),
+        help_text="How long after a period's end late events still reach its first invoice.",
+    )
+    payment_terms_days = models.PositiveSmallIntegerField("days to pay", default=30)
+    review_drafts = models.BooleanField(
+        default=False, help_text="Hold what a bill run makes as drafts until a person issues them."
+    )
+    history = history()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TaxRate(models.Model):
+    """A percentage added to what customers of a country are billed, from a date on."""
+
+    code = models.CharField(max_length=40, unique=True, validators=[KEY])
+    description = models.CharField(max_length=200, blank=True)
+    percent = models.DecimalField(max_digits=7, decimal_places=4, validators=[MinValueValidator(Decimal(0))])
+    country = models.CharField(max_length=2, help_text="Two letters, ISO 3166: whose customers pay it.")
+    effective_from = models.DateField(null=True, blank=True, help_text="Empty: from ever.")
+    history = history()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "country",
+                "effective_from",
+                name="tax_rate_once_per_date",
+                nulls_distinct=False,
+                violation_error_message="This country already has a rate from that date.",
+            ),
+            models.CheckConstraint(condition=Q(percent__gte=0), name="tax_rate_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} ({self.percent.normalize():f} %)"
+
+
+class Feature(models.Model):
+    """Something a plan lets a customer use."""
+
+    key = models.CharField(max_length=80, unique=True, validators=[KEY])
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+    history = history()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Aggregation(models.TextChoices):
+    COUNT = "count"
+    SUM = "sum"
+    MAX = "max"
+    MIN = "min"
+    AVG = "avg", "average"
+    LATEST = "latest"
+    UNIQUE_COUNT = "unique_count", "unique count"
+    WEIGHTED_SUM = "weighted_sum", "time-weighted sum"
+
+
+class Meter(models.Model):
+    """What is counted, and how. Frozen by the database once it has events."""
+
+    key = models.CharField(max_length=80, unique=True, validators=[KEY])
+    name = models.CharField(max_length=200, blank=True)
+    event_type = models.CharField(max_length=200, db_index=True)
+    aggregation = models.CharField(max_length=20, choices=Aggregation)
+    value = models.CharField(
+        "value property", max_length=200, blank=True, help_text="The property of the event's data. Not for count."
+    )
+    group_by = ArrayField(models.CharField(max_length=200), default=list, blank=True)
+    filters = models.JSONField(
+        default=dict, blank=True, help_text='Only events whose data match, for example {"model": ["m1", "m2"]}.'
+    )
+    unit = models.CharField(max_length=40, blank=True, help_text="As printed on an invoice: tokens, GB, calls.")
+    allow_negative = models.BooleanField(
+        default=False, help_text="Take values below zero; otherwise they are held for review."
+    )
+    history = history()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(aggregation=Aggregation.COUNT) | ~Q(value=""),
+                name="meter_names_its_value",
+                violation_error_message="Every aggregation but count needs the property that holds the value.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.key
+
+
+class Plan(models.Model):
+    """A plan's identity. What it costs is in its versions."""
+
+    key = models.CharField(max_length=80, unique=True, validators=[KEY])
+    name = models.CharField(max_length=200)
+    interval = models.CharField(max_length=10, choices=Interval, default=Interval.MONTH)
+    tolerance_window = models.DurationField(null=True, blank=True, help_text="Empty: the seller's.")
+    history = history()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class VersionStatus(models.TextChoices):
+    DRAFT = "draft"
+    REVIEW = "review", "in review"
+    PUBLISHED = "published"
+    RETIRED = "retired"
+
+
+class PlanVersionQuerySet(models.QuerySet["PlanVersion"]):
+    def sold(self) -> PlanVersionQuerySet:
+        """Versions a contract line may stand on: published, or retired and still honoured."""
+        return self.filter(status__in=[VersionStatus.PUBLISHED, VersionStatus.RETIRED])
+
+    def in_force(self, on: dt.date) -> PlanVersionQuerySet:
+        """The published versions in force on a day, the latest first."""
+        return (
+            self.filter(status=VersionStatus.PUBLISHED)
+            .filter(Q(effective_from__isnull=True) | Q(effective_from__lte=on))
+            .order_by(F("effective_from").desc(nulls_last=True), "-number")
+        )
+
+
+class PlanVersion(models.Model):
+    """The dated content of a plan; frozen by the database once published. It ends where the next one begins."""
+
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    currency = models.CharField(max_length=3, validators=[validate_currency])
+    status = models.CharField(max_length=10, choices=VersionStatus, default=VersionStatus.DRAFT)
+    effective_from = models.DateField(null=True, blank=True, help_text="Empty: from ever.")
+    published_at = models.DateTimeField(null=True, blank=True, editable=False)
+    history = history()
+    objects = PlanVersionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["plan", "number"], name="plan_version_number")]
+        permissions = [
+            ("submit_planversion", "Can submit a plan version for review"),
+            ("publish_planversion", "Can approve and publish a plan version"),
+            ("retire_planversion", "Can retire a plan version"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.plan.key}@{self.number}"
+
+    @property
+    def is_frozen(self) -> bool:
+        return self.status in (VersionStatus.PUBLISHED, VersionStatus.RETIRED)
+
+
+class PriceKind(models.TextChoices):
+    RECURRING = "recurring"
+    USAGE = "usage"
+    ONE_TIME = "one_time", "one-time"
+
+
+class PriceModel(models.TextChoices):
+    FLAT = "flat"
+    PER_UNIT = "per_unit", "per unit"
+    PACKAGE = "package"
+    GRADUATED = "graduated"
+    VOLUME = "volume"
+
+
+class BillingTime(models.TextChoices):
+    IN_ARREARS = "in_arrears", "in arrears"
+    IN_ADVANCE = "in_advance", "in advance"
+
+
+class Price(models.Model):
+    """One way of charging, inside a version."""
+
+    version = models.ForeignKey(PlanVersion, on_delete=models.CASCADE, related_name="prices")
+    key = models.CharField(max_length=80, validators=[KEY])
+    name = models.CharField(max_length=200, blank=True, help_text="As printed on an invoice.")
+    kind = models.CharField(max_length=10, choices=PriceKind)
+    model = models.CharField(max_length=20, choices=PriceModel)
+    meter = models.ForeignKey(Meter, on_delete=models.PROTECT, null=True, blank=True, related_name="prices")
+    unit_amount = UnitAmountField(null=True, blank=True)
+    flat_amount = UnitAmountField(null=True, blank=True)
+    package_size = UnitAmountField(null=True, blank=True)
+    package_amount = UnitAmountField(null=True, blank=True)
+    included_units = UnitAmountField(default=Decimal(0))
+    minimum_amount = UnitAmountField(null=True, blank=True)
+    maximum_amount = UnitAmountField(null=True, blank=True)
+    billing = models.CharField(max_length=10, choices=BillingTime, default=BillingTime.IN_ARREARS)
+    prorate = models.BooleanField(default=True, help_text="By days, where a period is not whole.")
+    position = models.PositiveSmallIntegerField(default=0)
+    history = history()
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["version", "key"], name="price_key_in_version"),
+            models.CheckConstraint(
+                condition=Q(kind=PriceKind.USAGE, meter__isnull=False)
+                | (~Q(kind=PriceKind.USAGE) & Q(meter__isnull=True)),
+                name="price_usage_has_meter",
+                violation_error_message="A usage price needs a meter; other prices have none.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind=PriceKind.USAGE, billing=BillingTime.IN_ADVANCE),
+                name="price_usage_in_arrears",
+                violation_error_message="Usage is billed in arrears.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.key
+
+    def terms(self) -> dict[str, Any]:
+        """The arithmetic of this price in the words of a scenario file; what is not set is left out."""
+        names = (
+            "unit_amount", "flat_amount", "package_size", "package_amount", "minimum_amount", "maximum_amount",
+        )  # fmt: skip
+        terms: dict[str, Any] = {"model": self.model}
+        terms |= {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if self.included_units:
+            terms["included_units"] = self.included_units
+        tiers = [tier.terms() for tier in self.tiers.all()]
+        return {**terms, "tiers": tiers} if tiers else terms
+
+    def rule(self) -> PriceRule:
+        """This price as a value. Raises InvalidPrice where the fields do not make one."""
+        return parse_price(self.terms())
+
+
+class PriceTier(models.Model):
+    """A step in a price; `up_to` is included, and empty in the last tier."""
+
+    price = models.ForeignKey(Price, on_delete=models.CASCADE, related_name="tiers")
+    position = models.PositiveSmallIntegerField()
+    up_to = UnitAmountField(null=True, blank=True)
+    unit_amount = UnitAmountField(default=Decimal(0))
+    flat_amount = UnitAmountField(default=Decimal(0))
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [models.UniqueConstraint(fields=["price", "position"], name="price_tier_position")]
+
+    def __str__(self) -> str:
+        return f"up to {self.up_to.normalize():f}" if self.up_to is not None else "above"
+
+    def terms(self) -> dict[str, Any]:
+        return {"up_to": self.up_to, "unit_amount": self.unit_amount, "flat_amount": self.flat_amount}

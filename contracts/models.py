@@ -1,0 +1,243 @@
+"""Who agreed to what, and when: customers, the subjects they are known by, contracts and their terms."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import ArrayField, DateRangeField, RangeBoundary, RangeOperators
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import F, Func, Q
+
+from catalog.auditing import history
+from catalog.models import KEY, PlanVersion, Seller, validate_currency
+
+
+class DateRange(Func):
+    """[from, until) of two date columns, for the exclusion constraint."""
+
+    function = "DATERANGE"
+    output_field = DateRangeField()
+
+
+class Customer(models.Model):
+    """Whoever uses and pays. Known to events by its key and by its subjects."""
+
+    key = models.CharField(max_length=80, unique=True, validators=[KEY])
+    name = models.CharField(max_length=200)
+    country = models.CharField(max_length=2, blank=True, help_text="Two letters, ISO 3166: decides the tax rate.")
+    timezone = models.CharField(max_length=60, blank=True, help_text="Empty: the seller's.")
+    tax_id = models.CharField("tax id", max_length=40, blank=True)
+    billing_address = models.TextField(blank=True)
+    history = history()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CustomerAlias(models.Model):
+    """A subject under which events of a customer arrive. A subject belongs to one customer."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="aliases")
+    subject = models.CharField(max_length=255, unique=True)
+    history = history()
+
+    class Meta:
+        verbose_name_plural = "customer aliases"
+
+    def __str__(self) -> str:
+        return self.subject
+
+
+class Contact(models.Model):
+    """A person at the customer's to write to."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="contacts")
+    name = models.CharField(max_length=200, blank=True)
+    email = models.EmailField()
+    receives_invoices = models.BooleanField(default=True)
+    history = history()
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class ContractStatus(models.TextChoices):
+    DRAFT = "draft"
+    REVIEW = "review", "in review"
+    APPROVED = "approved"
+
+
+class Anchor(models.TextChoices):
+    START = "start", "the contract's start"
+    CALENDAR = "calendar"
+
+
+class ContractQuerySet(models.QuerySet["Contract"]):
+    def approved(self) -> ContractQuerySet:
+        return self.filter(status=ContractStatus.APPROVED)
+
+
+class Contract(models.Model):
+    """An agreement with a customer. Its terms are its lines, discounts and one-time terms that are not superseded."""
+
+    number = models.CharField(max_length=80, unique=True)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="contracts")
+    seller = models.ForeignKey(Seller, on_delete=models.PROTECT, related_name="contracts")
+    status = models.CharField(max_length=10, choices=ContractStatus, default=ContractStatus.DRAFT)
+    currency = models.CharField(max_length=3, validators=[validate_currency])
+    starts_on = models.DateField()
+    ends_on = models.DateField(null=True, blank=True, help_text="The first day that is no longer covered.")
+    anchor = models.CharField(max_length=10, choices=Anchor, default=Anchor.START)
+    timezone = models.CharField(max_length=60, blank=True, help_text="Empty: the customer's, else the seller's.")
+    tolerance_window = models.DurationField(
+        null=True, blank=True, help_text="Empty: the plan's, else the seller's."
+    )
+    payment_terms_days = models.PositiveSmallIntegerField("days to pay", default=30)
+    purchase_order = models.CharField(max_length=80, blank=True)
+    revision = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Counts the changes of terms; tells which closed periods to rate again."
+    )
+    history = history()
+    objects = ContractQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(ends_on__isnull=True) | Q(ends_on__gt=F("starts_on")),
+                name="contract_ends_after_start",
+                violation_error_message="A contract ends after it starts.",
+            )
+        ]
+        permissions = [
+            ("submit_contract", "Can submit a contract for approval"),
+            ("approve_contract", "Can approve a contract"),
+            ("amend_contract", "Can amend a contract"),
+            ("end_contract", "Can end a contract"),
+        ]
+
+    def __str__(self) -> str:
+        return self.number
+
+    def timezone_name(self) -> str:
+        return self.timezone or self.customer.timezone or self.seller.timezone
+
+
+class TermQuerySet(models.QuerySet[Any]):
+    def in_force(self) -> TermQuerySet:
+        """Terms that no amendment has replaced."""
+        return self.filter(superseded_at__isnull=True)
+
+
+class Term(models.Model):
+    """A dated term of a contract. An amendment supersedes it; it is never edited once the contract is approved."""
+
+    superseded_at = models.DateTimeField(null=True, blank=True, editable=False)
+    objects = TermQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+class ContractLine(Term):
+    """One plan version over a range of days. Its key survives amendments."""
+
+    contract = models.ForeignKey(Contract, on_delete=models.CASCADE, related_name="lines")
+    key = models.CharField(max_length=80, validators=[KEY], blank=True, help_text="Empty: the plan's key.")
+    plan_version = models.ForeignKey(PlanVersion, on_delete=models.PROTECT, related_name="contract_lines")
+    quantity = models.DecimalField(
+        max_digits=20, decimal_places=6, default=Decimal(1), validators=[MinValueValidator(Decimal(0))]
+    )
+    starts_on = models.DateField()
+    ends_on = models.DateField(null=True, blank=True, help_text="The first day that is no longer covered.")
+    position = models.PositiveSmallIntegerField(default=0)
+    history = history()
+
+    class Meta:
+        ordering = ["position", "starts_on", "id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(ends_on__isnull=True) | Q(ends_on__gt=F("starts_on")),
+                name="contract_line_ends_after_start",
+                violation_error_message="A line ends after it starts.",
+            ),
+            ExclusionConstraint(
+                name="contract_line_overlap",
+                expressions=[
+                    ("contract", RangeOperators.EQUAL),
+                    ("key", RangeOperators.EQUAL),
+                    (DateRange("starts_on", "ends_on", RangeBoundary()), RangeOperators.OVERLAPS),
+                ],
+                condition=Q(superseded_at__isnull=True),
+                violation_error_message="Two lines of this key overlap.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contract.number}/{self.key}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.key = self.key or self.plan_version.plan.key
+        super().save(*args, **kwargs)
+
+
+class DiscountKind(models.TextChoices):
+    PERCENT = "percent"
+    AMOUNT = "amount"
+
+
+class Discount(Term):
+    """Less to pay: on named prices, or (with none named) on all entries of a period."""
+
+    contract = models.ForeignKey(Contract, on_delete=models.CASCADE, related_name="discounts")
+    key = models.CharField(max_length=80, validators=[KEY])
+    kind = models.CharField(max_length=10, choices=DiscountKind)
+    value = models.DecimalField(
+        max_digits=30, decimal_places=12, validators=[MinValueValidator(Decimal(0))],
+        help_text="Percent, or an amount for each billing period.",
+    )  # fmt: skip
+    applies_to = ArrayField(models.CharField(max_length=80), default=list, blank=True, help_text="Keys of prices.")
+    starts_on = models.DateField()
+    ends_on = models.DateField(null=True, blank=True, help_text="The first day it no longer counts.")
+    position = models.PositiveSmallIntegerField(default=0)
+    history = history()
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["contract", "key"], condition=Q(superseded_at__isnull=True), name="discount_key"
+            ),
+            models.CheckConstraint(
+                condition=Q(value__gte=0) & (~Q(kind=DiscountKind.PERCENT) | Q(value__lte=100)),
+                name="discount_value",
+                violation_error_message="A discount is not negative, and at most 100 percent.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contract.number}/{self.key}"
+
+
+class OneTimeTerm(Term):
+    """An amount charged once, or (below zero) a manual credit, on a day of the contract."""
+
+    contract = models.ForeignKey(Contract, on_delete=models.CASCADE, related_name="one_time_terms")
+    key = models.CharField(max_length=80, validators=[KEY])
+    description = models.CharField(max_length=200)
+    amount = models.DecimalField(max_digits=24, decimal_places=4)
+    on = models.DateField()
+    history = history()
+
+    class Meta:
+        ordering = ["on", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["contract", "key"], condition=Q(superseded_at__isnull=True), name="one_time_term_key"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contract.number}/{self.key}"
