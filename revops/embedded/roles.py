@@ -110,7 +110,7 @@ def grant_functions(cursor: Cursor, role: str, names: Iterable[str]) -> None:
 
 
 def grant_database(cursor: Cursor, role: str, exclusively: bool) -> None:
-    """Let `role` (`exclusively`: and not everybody) connect to the current database, with temporary tables."""
+    """Let `role` (`exclusively`: and nobody else) connect to the current database, with temporary tables."""
     if not is_another(cursor, role):
         return
     cursor.execute(
