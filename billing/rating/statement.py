@@ -1,0 +1,234 @@
+"""The spine: what is due for one billing period, as entries that explain themselves. Pure.
+
+    statement(terms, usage) -> Statement          a whole period
+    advance(terms) -> Statement                   only what is billed before the period is over
+
+An invoice is the statement of a closed period minus what is already billed for it; a preview is the statement of the
+open one. Each entry has a key that stays the same when the period is rated again, and an amount before tax, rounded
+once. A discount is an entry of its own that names the price it reduces; tax is taken on an entry's net (`tax_key`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
+
+from billing.rating.charges import Charge, Step, charge
+from billing.rating.parts import spoken
+from catalog.money import ZERO, decimal_of, minor_places, round_money, split
+from catalog.periods import Period, local_date, local_days
+from contracts.terms import DiscountTerms, OneTimeTerms, Segment, Terms
+
+EntryKind = Literal["recurring", "usage", "one_time", "discount"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a meter says for a stretch of time, and the usage clock at which it was read."""
+
+    quantity: Decimal
+    clock: int
+
+
+Usage = Mapping[tuple[int, Period], Measure]
+"""(meter id, service period) -> what was used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One amount due for a period. `key` is unique in the contract's period."""
+
+    key: str
+    kind: EntryKind
+    tax_key: str
+    price: str
+    meter: str
+    term: str
+    line: str
+    description: str
+    unit: str
+    quantity: Decimal
+    amount: Decimal
+    service: Period
+    in_advance: bool
+    clock: int | None
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """All that is due for a period, before tax. The order is that of the lines of the contract, discounts last."""
+
+    period: Period
+    currency: str
+    entries: tuple[Entry, ...]
+
+
+def needs(terms: Terms) -> list[tuple[int, Period]]:
+    """The (meter id, service period) pairs a statement of these terms reads."""
+    return [
+        (segment.price.meter.id, segment.service)
+        for segment in terms.segments
+        if segment.price.meter is not None
+    ]
+
+
+def statement(terms: Terms, usage: Usage) -> Statement:
+    """All that is due for the period. `usage` answers every pair of `needs(terms)`."""
+    entries = [entry for segment in terms.segments if (entry := _entry(terms, segment, usage)) is not None]
+    entries += [_one_time(terms, term) for term in terms.one_time]
+    return Statement(terms.period, terms.currency, (*entries, *_discounts(terms, terms.discounts, entries)))
+
+
+def advance(terms: Terms) -> Statement:
+    """What is due when the period begins: prices in advance, and one-time terms dated on its first day.
+
+    Discounts on named prices come with them; discounts on the whole period wait for its close.
+    """
+    entries = [
+        entry
+        for segment in terms.segments
+        if segment.price.in_advance and (entry := _entry(terms, segment, {})) is not None
+    ]
+    entries += [_one_time(terms, term) for term in terms.one_time if terms.starts_on(term.on)]
+    named = [discount for discount in terms.discounts if discount.applies_to]
+    return Statement(terms.period, terms.currency, (*entries, *_discounts(terms, named, entries)))
+
+
+def _entry(terms: Terms, segment: Segment, usage: Usage) -> Entry | None:
+    """The entry of one price over the part of the period its line covers; None where nothing can be due."""
+    price = segment.price
+    if price.meter is not None:
+        measure = usage[price.meter.id, segment.service]
+        return _priced(terms, segment, measure.quantity, charge(price.rule, measure.quantity, terms.currency), measure)
+    if price.kind == "one_time" and not segment.opens_line:
+        return None
+    quantity = segment.line.quantity
+    if price.kind == "one_time" or not price.prorate:
+        return _priced(terms, segment, quantity, charge(price.rule, quantity, terms.currency))
+    return _priced(terms, segment, quantity, _prorated(terms, segment))
+
+
+def _prorated(terms: Terms, segment: Segment) -> Charge:
+    """A recurring price for the days of the full period that the segment covers, half-open local days."""
+    covered = local_days(segment.service, terms.zone)
+    days = local_days(terms.whole, terms.zone)
+    if covered == days:
+        return charge(segment.price.rule, segment.line.quantity, terms.currency)
+    full = charge(segment.price.rule, segment.line.quantity, None)
+    amount = round_money(Fraction(full.amount) * Fraction(covered, days), terms.currency)
+    share = Step(f"{covered} of {days} days", None, None, amount - full.amount)
+    return Charge(amount, (*full.steps, share))
+
+
+def _priced(
+    terms: Terms, segment: Segment, quantity: Decimal, charged: Charge, measure: Measure | None = None
+) -> Entry:
+    line, price = segment.line, segment.price
+    begins = local_date(segment.service.starts_at, terms.zone)
+    key = f"{line.key}/{line.term}/{price.key}/{begins}"
+    return Entry(
+        key=key,
+        kind=price.kind,
+        tax_key=key,
+        price=price.key,
+        meter=price.meter.key if price.meter else "",
+        term=line.term,
+        line=line.key,
+        description=price.description,
+        unit=price.meter.unit if price.meter else "",
+        quantity=quantity,
+        amount=charged.amount,
+        service=segment.service,
+        in_advance=price.in_advance,
+        clock=measure.clock if measure else None,
+        steps=charged.steps,
+    )
+
+
+def _one_time(terms: Terms, term: OneTimeTerms) -> Entry:
+    key = f"term/{term.key}"
+    return Entry(
+        key=key,
+        kind="one_time",
+        tax_key=key,
+        price="",
+        meter="",
+        term=term.key,
+        line="",
+        description=term.description,
+        unit="",
+        quantity=Decimal(1),
+        amount=term.amount,
+        service=terms.period,
+        in_advance=terms.starts_on(term.on),
+        clock=None,
+        steps=(Step(term.description, Decimal(1), term.amount, term.amount),),
+    )
+
+
+def _discounts(terms: Terms, discounts: Sequence[DiscountTerms], entries: Sequence[Entry]) -> Iterator[Entry]:
+    """Line discounts first, then those on the whole period, each in its order on what is left of its entries.
+
+    Percentages compound. A discount that covers a part of the days counts by that part. Money is spread over its
+    entries by what is left of each, with the largest remainder.
+    """
+    left = {entry.key: entry.amount for entry in entries if entry.price and entry.amount > 0}
+    for discount in sorted(discounts, key=lambda one: not one.applies_to):
+        scope = [
+            entry
+            for entry in entries
+            if entry.key in left and (not discount.applies_to or entry.price in discount.applies_to)
+        ]
+        for entry, off, share in _taken_off(terms, discount, scope, left):
+            left[entry.key] -= off
+            if off:
+                yield _discount_entry(terms, discount, entry, off, share)
+
+
+def _taken_off(
+    terms: Terms, discount: DiscountTerms, scope: Sequence[Entry], left: Mapping[str, Decimal]
+) -> Iterable[tuple[Entry, Decimal, Fraction]]:
+    if discount.kind == "percent":
+        shares = [_share(terms, discount, entry.service) for entry in scope]
+        rates = [Fraction(discount.value) / 100 * share for share in shares]
+        offs = [round_money(Fraction(left[entry.key]) * rate, terms.currency) for entry, rate in zip(scope, rates, strict=True)]
+        return zip(scope, offs, shares, strict=True)
+    share = _share(terms, discount, terms.period)
+    remaining = [left[entry.key] for entry in scope]
+    whole = min(round_money(Fraction(discount.value) * share, terms.currency), sum(remaining, ZERO))
+    offs = split(whole, remaining, minor_places(terms.currency)) if whole else [ZERO] * len(scope)
+    return zip(scope, offs, [share] * len(scope), strict=True)
+
+
+def _share(terms: Terms, discount: DiscountTerms, service: Period) -> Fraction:
+    """The part of a stretch of days that the discount covers."""
+    covered = discount.days.period(terms.zone, service)
+    if covered is None:
+        return Fraction(0)
+    return Fraction(local_days(covered, terms.zone), local_days(service, terms.zone))
+
+
+def _discount_entry(terms: Terms, discount: DiscountTerms, entry: Entry, off: Decimal, share: Fraction) -> Entry:
+    value = f"{spoken(discount.value)} %" if discount.kind == "percent" else f"{spoken(discount.value)} {terms.currency}"
+    partly = "" if share == 1 else f", for {spoken(decimal_of(share * 100, 2))} % of the days"
+    return Entry(
+        key=f"discount/{discount.key}/{entry.key}",
+        kind="discount",
+        tax_key=entry.key,
+        price=entry.price,
+        meter="",
+        term=discount.key,
+        line=entry.line,
+        description=f"Discount {value} on {entry.description}{partly}",
+        unit="",
+        quantity=Decimal(1),
+        amount=-off,
+        service=entry.service,
+        in_advance=entry.in_advance,
+        clock=None,
+        steps=(Step(f"{value} off{partly}", None, None, -off),),
+    )
