@@ -41,7 +41,8 @@ _ROUNDING = {
 }
 _WIDE = {name: Context(prec=1000, rounding=mode) for name, mode in _ROUNDING.items()}
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+# A number as text: plain or scientific, ASCII digits, no blanks or underscores.
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _MAX_PLACES = 200  # digits on either side of the decimal point; money and usage never come near
 
 # Where the currency list differs from how the currency is used: the ariary has fifths, no decimal part.
@@ -65,7 +66,7 @@ def exact(value: Number) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise TypeError(f"a number must be an int, a decimal string or a Decimal, not {type(value).__name__}")
     if isinstance(value, str):
-        if len(value) > 2 * _MAX_PLACES or not _NUMBER.fullmatch(value):
+        if len(value) > 2 * _MAX_PLACES or not NUMBER.fullmatch(value):
             raise ValueError(f"{value[:60]!r} is not a decimal number")
     elif isinstance(value, int) and value.bit_length() > 4 * _MAX_PLACES:
         raise ValueError("the number is too large")
