@@ -1,0 +1,60 @@
+"""What every door shares: the key and its scope, problems as errors, JSON out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+
+class AlwaysJson(BaseContentNegotiation):
+    """Whatever is asked for, the answer is JSON (or the document an address stands for)."""
+
+    def select_parser(self, request: Request, parsers: Sequence[Any]) -> Any:
+        return parsers[0]
+
+    def select_renderer(
+        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        return renderers[0], renderers[0].media_type or "application/json"
+
+
+class Door(APIView):
+    """A view that parses, calls one operation and renders. `scopes` names the scope for each method."""
+
+    scopes: ClassVar[Mapping[str, str]] = {}
+    renderer_classes = [JSONRenderer]
+    content_negotiation_class = AlwaysJson
+
+
+def answer(document: Any, status: int = 200) -> HttpResponse:
+    """JSON: a Decimal as a plain decimal string, an instant with its offset."""
+    return HttpResponse(
+        msgspec.json.encode(plain(document)), status=status, content_type="application/json"
+    )
+
+
+def plain(value: Any) -> Any:
+    """The same document with decimals written out; `str` would write 1E+3."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value
+
+
+def absolute(request: HttpRequest, parameters: Mapping[str, str]) -> str:
+    """The address of this request with some parameters replaced."""
+    changed = request.GET.copy()
+    for name, value in parameters.items():
+        changed[name] = value
+    return request.build_absolute_uri(f"{request.path}?{changed.urlencode()}")

@@ -1,0 +1,114 @@
+"""Reading requests: query parameters and JSON bodies as msgspec structs. What is not known is refused by name."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from decimal import Decimal
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+from django.http import HttpRequest
+
+from revops.api.problems import Problem, invalid
+
+T = TypeVar("T")
+
+_AT = re.compile(r"(?s)(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`")
+_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+# In a query string a plus sign that was not escaped arrives as a space.
+_LOST_PLUS = re.compile(r"(\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?) (\d{2}:?\d{2})")
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the parameters of an address."""
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the fields of a JSON body."""
+
+
+def query(request: HttpRequest, form: type[T]) -> T:
+    """The parameters of the address. Lists may be repeated or separated by commas; a date is its midnight in UTC.
+
+    Raises Problem (400).
+    """
+    hints = get_type_hints(form)
+    given: dict[str, Any] = {}
+    names = {field.encode_name: hints[field.name] for field in msgspec.structs.fields(form)}  # type: ignore[arg-type]
+    for name, values in request.GET.lists():
+        wanted = names.get(name)
+        if wanted is None:
+            raise invalid(
+                name, "unknown_parameter", f"There is no parameter `{name}` here; there are: {', '.join(names)}."
+            )
+        if "list[" in str(wanted):
+            given[name] = [part for value in values for part in value.split(",") if part]
+        elif len(values) > 1:
+            raise invalid(name, "repeated_parameter", f"The parameter `{name}` is given {len(values)} times.")
+        elif "datetime" in str(wanted):
+            given[name] = instant(name, values[0])
+        else:
+            given[name] = values[0]
+    try:
+        return msgspec.convert(given, form, strict=False)
+    except msgspec.ValidationError as error:
+        raise as_invalid(error) from error
+
+
+def instant(name: str, text: str) -> dt.datetime:
+    """An instant of a parameter, in UTC. Raises Problem (400)."""
+    whole = f"{text}T00:00:00Z" if _DATE.fullmatch(text) else _LOST_PLUS.sub(r"\1+\2", text)
+    try:
+        value = dt.datetime.fromisoformat(whole)
+        if value.tzinfo is None:
+            raise invalid(name, "invalid", f"`{name}` needs an offset, for example {whole}Z.")
+        return value.astimezone(dt.UTC)
+    except (ValueError, OverflowError) as error:
+        raise invalid(
+            name, "invalid", f"`{name}` is not an instant like 2026-01-31T12:00:00Z: {text[:60]!r}."
+        ) from error
+
+
+def body(request: HttpRequest, form: type[T]) -> T:
+    """The JSON body as a struct. Raises Problem (400, 415)."""
+    return converted(document(request), form)
+
+
+def document(request: HttpRequest) -> Any:
+    """The JSON body; numbers with a fraction are exact decimals. An empty body is an empty object.
+
+    Raises Problem (400, 415).
+    """
+    if not request.body:
+        return {}
+    if request.content_type != "application/json":
+        raise Problem(415, "Send the body as application/json.")
+    try:
+        return msgspec.json.decode(request.body, float_hook=Decimal)
+    except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError, RecursionError) as error:
+        raise invalid("", "not_json", f"The body is not JSON: {error}.") from error
+
+
+def converted(value: Any, form: type[T], path: str = "") -> T:
+    """Raises Problem (400)."""
+    try:
+        return msgspec.convert(value, form)
+    except msgspec.ValidationError as error:
+        raise as_invalid(error, path) from error
+
+
+def as_invalid(error: msgspec.ValidationError, within: str = "") -> Problem:
+    """msgspec says where at the end of its message: `Expected str, got int - at $.lines[0].plan`."""
+    found = _AT.fullmatch(str(error))
+    what, place = (found["what"], found["path"] or "") if found else (str(error), "")
+    path = within + place.removeprefix("$").removeprefix("." if not within else "")
+    if unknown := _UNKNOWN.fullmatch(what):
+        name = f"{path}.{unknown['name']}".lstrip(".")
+        return invalid(name, "unknown_field", f"There is no field `{name}` here.")
+    if missing := _MISSING.fullmatch(what):
+        name = f"{path}.{missing['name']}".lstrip(".")
+        return invalid(name, "required", f"The field `{name}` is required.")
+    return invalid(path, "invalid", f"`{path}`: {what}." if path else f"{what}.")
