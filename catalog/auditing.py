@@ -7,16 +7,24 @@ them and read them; what else it may change is named column by column.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.apps import apps
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 from simple_history.models import HistoricalRecords
 
 
+class History(HistoricalRecords):  # type: ignore[misc]
+    """A change without a reason has an empty one."""
+
+    def get_change_reason_for_object(self, instance: models.Model, history_type: str, using: str) -> Any:
+        return super().get_change_reason_for_object(instance, history_type, using) or ""
+
+
 def history() -> HistoricalRecords:
     """The history of a human-edited model; the reason of a change is kept beside who and when."""
-    return HistoricalRecords(history_change_reason_field=models.TextField(default="", blank=True))
+    return History(history_change_reason_field=models.TextField(default="", blank=True))
 
 
 class Fact(models.Model):
@@ -36,3 +44,9 @@ class Fact(models.Model):
 def facts() -> Iterator[type[Fact]]:
     """Every concrete model that is a fact."""
     return (model for model in apps.get_models() if issubclass(model, Fact))
+
+
+def sign(row: models.Model, by: AbstractBaseUser | None, reason: str) -> None:
+    """Say who changes a row and why, for the history its next `save()` writes. No user: nobody signed in."""
+    row._history_user = by  # type: ignore[attr-defined]
+    row._change_reason = reason  # type: ignore[attr-defined]
