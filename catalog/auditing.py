@@ -1,11 +1,12 @@
 """What every audited model shares.
 
-Human-edited rows carry their history (who, when, why). Machine-written rows are facts: the application's role may add
-them and read them; what else it may change is named column by column.
+Human-edited rows carry their history (who, when, why). Machine-written rows are facts: the application's role
+may add them and read them; what else it may change is named column by column.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -30,8 +31,8 @@ def history() -> HistoricalRecords:
 class Fact(models.Model):
     """A row written by the machine and never edited.
 
-    `changeable` names the columns an operation may still set (a state, an instant); everything else the database
-    refuses to the application's role. `deletable` says whether rows may go again.
+    `changeable` names the columns an operation may still set (a state, an instant); everything else the
+    database refuses to the application's role. `deletable` says whether rows may go again.
     """
 
     changeable: ClassVar[tuple[str, ...]] = ()
@@ -46,7 +47,8 @@ def facts() -> Iterator[type[Fact]]:
     return (model for model in apps.get_models() if issubclass(model, Fact))
 
 
-def sign(row: models.Model, by: AbstractBaseUser | None, reason: str) -> None:
-    """Say who changes a row and why, for the history its next `save()` writes. No user: nobody signed in."""
+def sign(row: models.Model, at: dt.datetime, by: AbstractBaseUser | None, reason: str) -> None:
+    """Say when, who and why, for the history the next `save()` of the row writes. No user: nobody signed in."""
+    row._history_date = at  # type: ignore[attr-defined]
     row._history_user = by  # type: ignore[attr-defined]
     row._change_reason = reason  # type: ignore[attr-defined]

@@ -1,0 +1,327 @@
+"""Plan versions: drafted, in review, published, retired.
+
+What is published never changes; other content is a new version, and a version ends where the next one begins.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
+from django.db.models import Max
+
+from catalog.auditing import sign
+from catalog.models import (
+    BillingTime,
+    Meter,
+    Plan,
+    PlanVersion,
+    Price,
+    PriceKind,
+    PriceModel,
+    PriceTier,
+    VersionStatus,
+)
+from catalog.money import UnknownCurrency, minor_places
+from catalog.pricing import ARITHMETIC_FIELDS, FieldError, InvalidPrice, known_models, parse_price
+
+STORED_FIELDS = frozenset(
+    {
+        "model",
+        "unit_amount",
+        "flat_amount",
+        "package_size",
+        "package_amount",
+        "included_units",
+        "minimum_amount",
+        "maximum_amount",
+        "tiers",
+    }
+)
+OPERATOR = "by the operator at the command line"
+
+
+class UnableToPublish(Exception):
+    """A version cannot take the step; `errors` says everything that is in the way."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        self.errors = list(errors)
+        super().__init__("; ".join(f"{error.path}: {error.detail}" for error in errors))
+
+
+@dataclass(frozen=True, slots=True)
+class PriceDraft:
+    """What a price is to be. `arithmetic` is in the words of `parse_price`; `meter` is a meter's key."""
+
+    key: str
+    kind: str
+    arithmetic: Mapping[str, Any]
+    meter: str | None = None
+    name: str = ""
+    billing: str = BillingTime.IN_ARREARS
+    prorate: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class VersionContent:
+    """What a version says, comparable: a version's content is frozen, so other content is another version."""
+
+    currency: str
+    effective_from: dt.date | None
+    prices: tuple[PriceDraft, ...] = field(default=())
+
+
+def draft_version(
+    plan: Plan,
+    *,
+    currency: str,
+    prices: Sequence[PriceDraft],
+    at: dt.datetime,
+    effective_from: dt.date | None = None,
+    by: AbstractBaseUser | None = None,
+    reason: str = "",
+) -> PlanVersion:
+    """Add the next version of a plan, as a draft. Raises UnableToPublish where its prices cannot be read."""
+    content = VersionContent(currency, effective_from, tuple(prices))
+    meters = Meter.objects.in_bulk([price.meter for price in prices if price.meter], field_name="key")
+    if errors := content_errors(content, meters):
+        raise UnableToPublish(errors)
+    with transaction.atomic():
+        plan = Plan.objects.select_for_update().get(pk=plan.pk)  # one number at a time
+        latest = plan.versions.aggregate(latest=Max("number"))["latest"] or 0
+        version = PlanVersion(plan=plan, number=latest + 1, currency=currency, effective_from=effective_from)
+        sign(version, at, by, reason or "Drafted")
+        version.save()
+        for position, price in enumerate(prices):
+            _store_price(version, price, meters, position, (at, by))
+
+    return version
+
+
+def submit(version: PlanVersion, *, at: dt.datetime, by: AbstractBaseUser | None = None) -> PlanVersion:
+    """Hand a draft over for review. Raises UnableToPublish."""
+    return _step(version, _submit, at, by)
+
+
+def approve(version: PlanVersion, *, at: dt.datetime, by: AbstractBaseUser | None = None) -> PlanVersion:
+    """Publish a version in review; not by the person who submitted it. Raises UnableToPublish."""
+    return _step(version, _approve, at, by)
+
+
+def publish(version: PlanVersion, *, at: dt.datetime, by: AbstractBaseUser | None = None) -> PlanVersion:
+    """Submit and approve in one go: where no user is named, the operator stands for both persons."""
+
+    def both(locked: PlanVersion, at: dt.datetime, by: AbstractBaseUser | None) -> None:
+        if locked.status == VersionStatus.DRAFT:
+            _submit(locked, at, by)
+        _approve(locked, at, by)
+
+    return _step(version, both, at, by)
+
+
+def retire(
+    version: PlanVersion, *, at: dt.datetime, by: AbstractBaseUser | None = None, reason: str = ""
+) -> PlanVersion:
+    """Stop selling a published version; contracts that have it keep it. Raises UnableToPublish."""
+
+    def end_sale(locked: PlanVersion, at: dt.datetime, by: AbstractBaseUser | None) -> None:
+        _demand(locked, VersionStatus.PUBLISHED, "retire")
+        locked.status = VersionStatus.RETIRED
+        sign(locked, at, by, reason or _said("Retired", by))
+        locked.save()
+
+    return _step(version, end_sale, at, by)
+
+
+def content_of(version: PlanVersion) -> VersionContent:
+    """The content of a stored version, as `draft_version` takes it."""
+    return VersionContent(
+        version.currency,
+        version.effective_from,
+        tuple(
+            PriceDraft(
+                key=price.key,
+                kind=price.kind,
+                arithmetic=price.terms(),
+                meter=price.meter.key if price.meter else None,
+                name=price.name,
+                billing=price.billing,
+                prorate=price.prorate,
+            )
+            for price in version.prices.select_related("meter").prefetch_related("tiers")
+        ),
+    )
+
+
+def same_content(one: VersionContent, other: VersionContent) -> bool:
+    """Whether two contents charge and say the same, however their numbers are written."""
+    return _comparable(one) == _comparable(other)
+
+
+def content_errors(content: VersionContent, meters: Mapping[str, Meter]) -> list[FieldError]:
+    """What keeps a content from being sold, with paths such as `prices[1].tiers[0].up_to`."""
+    errors = []
+    try:
+        minor_places(content.currency)
+    except UnknownCurrency as unknown:
+        errors.append(FieldError("currency", "invalid", str(unknown)))
+    seen: set[str] = set()
+    for index, price in enumerate(content.prices):
+        errors += [
+            FieldError(f"prices[{index}].{error.path}", error.code, error.detail)
+            for error in _price_errors(price, meters)
+        ]
+        if price.key in seen:
+            errors.append(FieldError(f"prices[{index}].key", "duplicate", f"{price.key} is there twice"))
+        seen.add(price.key)
+    return errors
+
+
+def bracketed(path: str) -> str:
+    """`tiers.0.up_to` as `tiers[0].up_to`."""
+    first, *rest = path.split(".")
+    return first + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in rest)
+
+
+def _price_errors(price: PriceDraft, meters: Mapping[str, Meter]) -> list[FieldError]:
+    errors = []
+    if price.kind not in PriceKind.values:
+        errors.append(FieldError("kind", "invalid", f"kind is one of {', '.join(PriceKind.values)}"))
+    if price.kind == PriceKind.USAGE and not price.meter:
+        errors.append(FieldError("meter", "missing", "a usage price needs a meter"))
+    if price.kind != PriceKind.USAGE and price.meter:
+        errors.append(FieldError("meter", "invalid", f"a {price.kind} price has no meter"))
+    if price.meter and price.meter not in meters:
+        errors.append(FieldError("meter", "unknown", f"there is no meter {price.meter}"))
+    if price.billing not in BillingTime.values:
+        errors.append(FieldError("billing", "invalid", f"billing is one of {', '.join(BillingTime.values)}"))
+    if price.kind == PriceKind.USAGE and price.billing == BillingTime.IN_ADVANCE:
+        errors.append(FieldError("billing", "invalid", "usage is billed in arrears"))
+    errors += _unstored(price.arithmetic)
+    try:
+        parse_price(price.arithmetic)
+    except InvalidPrice as invalid:
+        errors += [FieldError(bracketed(error.path), error.code, error.detail) for error in invalid.errors]
+    return errors
+
+
+def _unstored(arithmetic: Mapping[str, Any]) -> Iterator[FieldError]:
+    """What can be calculated but not sold yet: there is no column for it."""
+    later = "is not supported in plans yet"
+    model = arithmetic.get("model")
+    if model in known_models() and model not in PriceModel.values:
+        yield FieldError("model", "unsupported", f"the model {model} {later}")
+    for name, value in arithmetic.items():
+        if name in ARITHMETIC_FIELDS - STORED_FIELDS and value is not None:
+            yield FieldError(name, "unsupported", f"{name} {later}")
+    for index, tier in enumerate(arithmetic.get("tiers") or ()):
+        if tier.get("cap_amount") is not None:
+            yield FieldError(f"tiers[{index}].cap_amount", "unsupported", f"cap_amount {later}")
+
+
+def _step(
+    version: PlanVersion,
+    step: Callable[[PlanVersion, dt.datetime, AbstractBaseUser | None], None],
+    at: dt.datetime,
+    by: AbstractBaseUser | None,
+) -> PlanVersion:
+    """Take a step on the locked row; the caller's instance follows it."""
+    with transaction.atomic():
+        # Versions of a plan are published one by one.
+        Plan.objects.select_for_update().get(pk=version.plan_id)
+        locked = PlanVersion.objects.select_for_update().get(pk=version.pk)
+        step(locked, at, by)
+    version.status, version.published_at = locked.status, locked.published_at
+    return version
+
+
+def _submit(version: PlanVersion, at: dt.datetime, by: AbstractBaseUser | None) -> None:
+    _demand(version, VersionStatus.DRAFT, "submit")
+    _demand_sellable(version)
+    version.status = VersionStatus.REVIEW
+    sign(version, at, by, _said("Submitted for review", by))
+    version.save()
+
+
+def _approve(version: PlanVersion, at: dt.datetime, by: AbstractBaseUser | None) -> None:
+    _demand(version, VersionStatus.REVIEW, "approve")
+    submitted = version.history.filter(status=VersionStatus.REVIEW).earliest("history_date", "history_id")
+    if by is not None and submitted.history_user_id == by.pk:
+        detail = "whoever submitted a version cannot approve it; ask another person"
+        raise UnableToPublish([FieldError("by", "same_person", detail)])
+    _demand_sellable(version)
+    version.status, version.published_at = VersionStatus.PUBLISHED, at
+    sign(version, at, by, _said("Approved and published", by))
+    version.save()
+
+
+def _demand(version: PlanVersion, status: VersionStatus, deed: str) -> None:
+    if version.status != status:
+        detail = f"{version} is {version.get_status_display()}; to {deed} it, it must be {status.label}"
+        raise UnableToPublish([FieldError("status", "invalid", detail)])
+
+
+def _demand_sellable(version: PlanVersion) -> None:
+    content = content_of(version)
+    used = {price.meter for price in content.prices if price.meter}
+    errors = content_errors(content, Meter.objects.in_bulk(used, field_name="key"))
+    before = (
+        PlanVersion.objects.sold()
+        .filter(plan_id=version.plan_id, number__lt=version.number, effective_from__isnull=False)
+        .order_by("-effective_from")
+        .first()
+    )
+    # A version without a date holds where no dated one does; only a date can contradict a date.
+    if before and version.effective_from and version.effective_from < (before.effective_from or dt.date.min):
+        detail = f"{before} begins on {before.effective_from}; a later version cannot begin before it"
+        errors.append(FieldError("effective_from", "order", detail))
+    if errors:
+        raise UnableToPublish(errors)
+
+
+def _store_price(
+    version: PlanVersion,
+    draft: PriceDraft,
+    meters: Mapping[str, Meter],
+    position: int,
+    signature: tuple[dt.datetime, AbstractBaseUser | None],
+) -> None:
+    arithmetic = {name: value for name, value in draft.arithmetic.items() if value is not None}
+    tiers = arithmetic.pop("tiers", ())
+    price = Price(
+        version=version,
+        key=draft.key,
+        name=draft.name,
+        kind=draft.kind,
+        meter=meters[draft.meter] if draft.meter else None,
+        billing=draft.billing,
+        prorate=draft.prorate,
+        position=position,
+        **{name: value if name == "model" else Decimal(value) for name, value in arithmetic.items()},
+    )
+    sign(price, *signature, f"Drafted with {version}")
+    price.save()
+    for number, tier in enumerate(tiers):
+        up_to = tier.get("up_to")
+        PriceTier.objects.create(
+            price=price,
+            position=number,
+            up_to=None if up_to is None else Decimal(up_to),
+            unit_amount=Decimal(tier.get("unit_amount") or 0),
+            flat_amount=Decimal(tier.get("flat_amount") or 0),
+        )
+
+
+def _comparable(content: VersionContent) -> object:
+    rules = [parse_price(price.arithmetic) for price in content.prices]
+    prices = [replace(price, arithmetic={}) for price in content.prices]
+    return content.currency, content.effective_from, prices, rules
+
+
+def _said(deed: str, by: AbstractBaseUser | None) -> str:
+    return deed if by is not None else f"{deed} {OPERATOR}"
