@@ -74,3 +74,23 @@ class ApiKey(models.Model):
     def may(self, scope: str) -> bool:
         """Whether the key has the scope, or may write what the scope reads."""
         return scope in self.scopes or (scope.endswith(":read") and scope[:-4] + "write" in self.scopes)
+
+
+class Deed(models.Model):
+    """A deed called with an `Idempotency-Key`, and how it was answered: asked again, the answer is the same.
+
+    Without an answer it is under way, or was cut off; after some minutes it may be tried again.
+    """
+
+    api_key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="deeds")
+    idempotency_key = models.CharField(max_length=200)
+    digest = models.CharField(max_length=64, help_text="SHA-256 of method, address and body.")
+    begun_at = models.DateTimeField()
+    status = models.PositiveSmallIntegerField(null=True)
+    answer = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["api_key", "idempotency_key"], name="deed_once_per_key")]
+
+    def __str__(self) -> str:
+        return self.idempotency_key

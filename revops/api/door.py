@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
 from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
+
+from revops.models import ApiKey
 
 
 class AlwaysJson(BaseContentNegotiation):
     """Whatever is asked for, the answer is JSON (or the document an address stands for)."""
 
-    def select_parser(self, request: Request, parsers: Sequence[Any]) -> Any:
-        return parsers[0]
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
+        return next(iter(parsers))
 
     def select_renderer(
-        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        return renderers[0], renderers[0].media_type or "application/json"
+        return next(iter(renderers)), "application/json"
 
 
 class Door(APIView):
@@ -34,11 +37,16 @@ class Door(APIView):
     content_negotiation_class = AlwaysJson
 
 
+def caller(request: Request) -> ApiKey:
+    """The key the request was made with."""
+    key: Any = request.auth
+    assert isinstance(key, ApiKey)
+    return key
+
+
 def answer(document: Any, status: int = 200) -> HttpResponse:
     """JSON: a Decimal as a plain decimal string, an instant with its offset."""
-    return HttpResponse(
-        msgspec.json.encode(plain(document)), status=status, content_type="application/json"
-    )
+    return HttpResponse(msgspec.json.encode(plain(document)), status=status, content_type="application/json")
 
 
 def plain(value: Any) -> Any:

@@ -98,8 +98,9 @@ def problem_of_framework(error: APIException) -> Problem:
     headers = {}
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
-    if isinstance(error, Throttled) and error.wait is not None:
-        headers["Retry-After"] = str(int(error.wait) + 1)
+    wait = getattr(error, "wait", None)
+    if isinstance(error, Throttled) and wait is not None:
+        headers["Retry-After"] = str(int(wait) + 1)
     if isinstance(error.detail, str):
         return Problem(error.status_code, str(error.detail), headers=headers)
     return Problem(error.status_code, "The request is not valid.", list(faults_in(error.detail)), headers)

@@ -17,6 +17,7 @@ T = TypeVar("T")
 _AT = re.compile(r"(?s)(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
+_EXACT = msgspec.json.Decoder(float_hook=Decimal)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 # In a query string a plus sign that was not escaped arrives as a space.
 _LOST_PLUS = re.compile(r"(\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?) (\d{2}:?\d{2})")
@@ -26,8 +27,16 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Base of the parameters of an address."""
 
 
+class Nothing(Query, frozen=True, kw_only=True):
+    """An address without parameters."""
+
+
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of the fields of a JSON body."""
+
+
+class Empty(Body, frozen=True, kw_only=True):
+    """A deed that needs no more than its address."""
 
 
 def query(request: HttpRequest, form: type[T]) -> T:
@@ -84,10 +93,10 @@ def document(request: HttpRequest) -> Any:
     """
     if not request.body:
         return {}
-    if request.content_type != "application/json":
+    if request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "Send the body as application/json.")
     try:
-        return msgspec.json.decode(request.body, float_hook=Decimal)
+        return _EXACT.decode(request.body)
     except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError, RecursionError) as error:
         raise invalid("", "not_json", f"The body is not JSON: {error}.") from error
 
