@@ -64,9 +64,7 @@ def find_binaries(env: Mapping[str, str], account: Account) -> Binaries:
         raise UnableToFindServer(f"User {account.name} cannot run {folder / 'postgres'}.")
     found = Binaries(folder, version)
     if found.major < OLDEST_MAJOR:
-        raise UnableToFindServer(
-            f"PostgreSQL {version} in {folder} is too old: {OLDEST_MAJOR} or later is needed."
-        )
+        raise UnableToFindServer(f"PostgreSQL {version} in {folder} is too old: {OLDEST_MAJOR} or later is needed.")
     return found
 
 

@@ -38,9 +38,7 @@ class DatabaseCommand(BaseCommand):
     def progress(self, total: int | None, label: str, unit: str = "it") -> "tqdm[Any]":
         """A bar on stderr that shows up after a second; call its `update(n)`, and use it in a `with`."""
         pace = 0.1 if sys.stderr.isatty() else 10.0
-        return tqdm(
-            total=total, desc=label, unit=unit, unit_scale=True, delay=1, mininterval=pace, file=sys.stderr
-        )
+        return tqdm(total=total, desc=label, unit=unit, unit_scale=True, delay=1, mininterval=pace, file=sys.stderr)
 
     def finish(self, document: Any, text: str, as_json: bool) -> None:
         """Print the result: `document` as JSON, or `text`. Money and quantities are strings in it already."""

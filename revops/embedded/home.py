@@ -134,9 +134,7 @@ class Home:
         except OSError as error:
             raise UnableToUseHome(explanation(self.path, error)) from error
         except ValueError as error:
-            raise UnableToUseHome(
-                f"{path} is not JSON: {error}. Move it away to have it made anew."
-            ) from error
+            raise UnableToUseHome(f"{path} is not JSON: {error}. Move it away to have it made anew.") from error
         if not isinstance(document, dict):
             raise UnableToUseHome(f"{path} holds no JSON object. Move it away to have it made anew.")
         return document

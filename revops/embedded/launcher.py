@@ -215,7 +215,7 @@ def start(home: Home, env: Mapping[str, str]) -> Cluster:
         if not data.exists():
             initialise(data, binaries, account)
         check_version(data, binaries)
-        clear_after_crash(data)
+        clear_after_crash(data, sockets)
         credentials = launch(home, data, sockets, binaries, account)
     else:
         # It runs, yet the owner could not connect: it is still starting, or the credentials were lost.
@@ -277,9 +277,7 @@ def is_private(directory: Path, account: Account) -> bool:
         found = directory.lstat()
     except OSError:
         return False
-    return (
-        stat.S_ISDIR(found.st_mode) and found.st_uid == account.uid and stat.S_IMODE(found.st_mode) == 0o700
-    )
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == account.uid and stat.S_IMODE(found.st_mode) == 0o700
 
 
 def initialise(data: Path, binaries: Binaries, account: Account) -> None:
@@ -349,15 +347,19 @@ def launch(home: Home, data: Path, sockets: Path, binaries: Binaries, account: A
         done = account.run([*command, "-o", given, "start"])
         if done.returncode == 0:
             break
-        said = first_words.read_text(errors="replace")[-2000:].strip()
+        said = last_words(first_words.parent)
         # Somebody took the port between our look and the server's.
         if attempt == 1 and "could not create any TCP/IP sockets" in said:
             credentials = replace(credentials, port=free_port())
             continue
-        raise UnableToStart(
-            f"The server did not start: {said or done.stderr.strip()} (logs in {data.with_name('log')})"
-        )
+        raise UnableToStart(f"The server did not start (logs in {first_words.parent}):\n{said}")
     return credentials
+
+
+def last_words(folder: Path) -> str:
+    """What the server wrote last, over all its logs: it changes from `start.log` to the day's file."""
+    lines = [line for log in folder.iterdir() for line in log.read_text(errors="replace").splitlines()[-20:]]
+    return "\n".join(sorted(lines)[-12:])
 
 
 def furnished(cluster: Cluster, postmaster: Postmaster | None) -> Cluster:

@@ -66,14 +66,11 @@ def orphans(data: Path) -> list[int]:
     ]
 
 
-def clear_after_crash(data: Path) -> None:
-    """Remove what a killed postmaster left, once none of its backends is at work any more.
+def clear_after_crash(data: Path, sockets: Path) -> None:
+    """Remove the lock files of a killed postmaster, once none of its backends is at work any more.
 
     Only when the server is known to be dead: two servers on one data directory would destroy it.
     """
-    lock = data / "postmaster.pid"
-    if not lock.exists():
-        return
     ask_again_at = time.monotonic() + 3
     give_up_at = time.monotonic() + 15
     while left := orphans(data):
@@ -84,8 +81,9 @@ def clear_after_crash(data: Path) -> None:
                 signal_process(pid, signal.SIGQUIT)
             ask_again_at = time.monotonic() + 3
         time.sleep(0.05)
-    # The server judges a zombie's pid as alive and would refuse to start.
-    lock.unlink(missing_ok=True)
+    # The server takes a zombie, or whoever got its number, for a living server and would refuse to start.
+    for lock in [data / "postmaster.pid", *sockets.glob(".s.PGSQL.*")]:
+        lock.unlink(missing_ok=True)
 
 
 def shut_down(data: Path, postmaster: Postmaster, patience: float = 60) -> None:
@@ -94,9 +92,7 @@ def shut_down(data: Path, postmaster: Postmaster, patience: float = 60) -> None:
     give_up_at = time.monotonic() + patience
     while is_at_work(postmaster.pid, data):
         if time.monotonic() > give_up_at:
-            raise UnableToStop(
-                f"The server (process {postmaster.pid}) did not stop within {patience:.0f} seconds."
-            )
+            raise UnableToStop(f"The server (process {postmaster.pid}) did not stop within {patience:.0f} seconds.")
         time.sleep(0.05)
 
 

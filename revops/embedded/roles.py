@@ -78,25 +78,21 @@ def grant_table(cursor: Cursor, role: str, table: str, grant: TableGrant) -> Non
         run(cursor, f"GRANT {', '.join(rights)} ON TABLE {{}}.{{}} TO {{}}", SCHEMA, table, role)
     if isinstance(grant.update, tuple) and grant.update:
         cursor.execute(
-            "SELECT attname FROM pg_attribute "
-            "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+            "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
             [quoted(SCHEMA, table)],
         )
         unknown = sorted(set(grant.update) - {name for (name,) in cursor.fetchall()})
         if unknown:
             raise UnableToGrant(f"The table {table} has no column {', '.join(unknown)}.")
         columns = ", ".join("{}" for _ in grant.update)
-        run(
-            cursor, f"GRANT UPDATE ({columns}) ON TABLE {{}}.{{}} TO {{}}", *grant.update, SCHEMA, table, role
-        )
+        run(cursor, f"GRANT UPDATE ({columns}) ON TABLE {{}}.{{}} TO {{}}", *grant.update, SCHEMA, table, role)
 
 
 def grant_functions(cursor: Cursor, role: str, names: Iterable[str]) -> None:
     """Let `role`, and no longer everybody, call these functions of `public`."""
     for name in names:
         cursor.execute(
-            "SELECT oid::regprocedure::text FROM pg_proc "
-            "WHERE proname = %s AND pronamespace = %s::regnamespace",
+            "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = %s AND pronamespace = %s::regnamespace",
             [name, SCHEMA],
         )
         signatures = [signature for (signature,) in cursor.fetchall()]
