@@ -16,9 +16,7 @@ from catalog.auditing import history
 from catalog.money import UnknownCurrency, minor_places
 from catalog.pricing import PriceRule, parse_price
 
-KEY = RegexValidator(
-    r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "A key is made of letters, digits, dots, dashes and underscores."
-)
+KEY = RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "A key is made of letters, digits, dots, dashes and underscores.")
 
 
 def validate_currency(code: str) -> None:

@@ -92,9 +92,7 @@ class Contract(models.Model):
     ends_on = models.DateField(null=True, blank=True, help_text="The first day that is no longer covered.")
     anchor = models.CharField(max_length=10, choices=Anchor, default=Anchor.START)
     timezone = models.CharField(max_length=60, blank=True, help_text="Empty: the customer's, else the seller's.")
-    tolerance_window = models.DurationField(
-        null=True, blank=True, help_text="Empty: the plan's, else the seller's."
-    )
+    tolerance_window = models.DurationField(null=True, blank=True, help_text="Empty: the plan's, else the seller's.")
     payment_terms_days = models.PositiveSmallIntegerField("days to pay", default=30)
     purchase_order = models.CharField(max_length=80, blank=True)
     revision = models.PositiveIntegerField(

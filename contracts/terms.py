@@ -210,8 +210,9 @@ class Agreement:
         )
 
     def _segments(self, period: Period) -> Iterator[Segment]:
+        covered = self.days.period(self.zone, period)  # a contract may have ended inside a period closed long ago
         for line in self.lines:
-            service = line.days.period(self.zone, period)
+            service = line.days.period(self.zone, covered) if covered else None
             if service is None:
                 continue
             opens = line.days == self._first_of(line.key) and service.starts_at == local_midnight(

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 
 from billing.models.usage import NumericField
 from catalog.auditing import Fact
@@ -126,9 +127,7 @@ class Invoice(Fact):
                 name="invoice_numbered_when_issued",
             ),
             models.CheckConstraint(
-                condition=Q(seq__isnull=True)
-                | Q(seq=1, prev_seq__isnull=True)
-                | Q(seq__gt=1, prev_seq=F("seq") - 1),
+                condition=Q(seq__isnull=True) | Q(seq=1, prev_seq__isnull=True) | Q(seq__gt=1, prev_seq=F("seq") - 1),
                 name="invoice_names_the_number_before",
             ),
         ]
@@ -179,9 +178,7 @@ class InvoiceLine(Fact):
     contract = models.ForeignKey(Contract, on_delete=models.PROTECT, related_name="+")
     period_starts_at = models.DateTimeField(help_text="The billing period the entry belongs to.")
     entry_key = models.TextField()
-    entry_kind = models.CharField(
-        max_length=12, help_text="The entry's own kind, also where the line adjusts it."
-    )
+    entry_kind = models.CharField(max_length=12, help_text="The entry's own kind, also where the line adjusts it.")
     tax_key = models.TextField(help_text="The entry whose net the tax is taken on.")
     price = models.CharField(max_length=80, blank=True)
     meter = models.CharField(max_length=80, blank=True)
@@ -269,7 +266,7 @@ class BillRun(Fact):
     changeable = ("finished_at", "invoices", "credit_notes", "closed", "faults")
 
     at = models.DateTimeField(help_text="The instant it bills as of.")
-    started_at = models.DateTimeField()
+    started_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
     closed = models.PositiveIntegerField(default=0)
     invoices = models.PositiveIntegerField(default=0)

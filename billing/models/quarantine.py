@@ -42,9 +42,7 @@ class HeldRecord(Fact):
     class Meta:
         app_label = "quarantine"
         constraints = [
-            models.UniqueConstraint(
-                fields=["source", "event_id", "digest", "reason"], name="held_record_once"
-            ),
+            models.UniqueConstraint(fields=["source", "event_id", "digest", "reason"], name="held_record_once"),
         ]
         indexes = [
             models.Index(fields=["key"], condition=models.Q(status="open"), name="held_record_open_key"),

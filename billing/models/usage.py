@@ -58,9 +58,7 @@ class Receipt(Fact):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(
-                    received=models.F("accepted") + models.F("duplicates") + models.F("quarantined")
-                ),
+                condition=models.Q(received=models.F("accepted") + models.F("duplicates") + models.F("quarantined")),
                 name="receipt_adds_up",
             )
         ]
@@ -83,9 +81,7 @@ class ReceiptCount(Fact):
         constraints = [
             models.UniqueConstraint(fields=["receipt", "source"], name="receipt_count_per_source"),
             models.CheckConstraint(
-                condition=models.Q(
-                    received=models.F("accepted") + models.F("duplicates") + models.F("quarantined")
-                ),
+                condition=models.Q(received=models.F("accepted") + models.F("duplicates") + models.F("quarantined")),
                 name="receipt_count_adds_up",
             ),
         ]
@@ -195,9 +191,7 @@ class Bucket(Fact):
     customer_id = models.BigIntegerField()
     meter_id = models.BigIntegerField()
     starts_at = models.DateTimeField()
-    group = models.TextField(
-        help_text="JSON array of the meter's group-by values in their order; empty for none."
-    )
+    group = models.TextField(help_text="JSON array of the meter's group-by values in their order; empty for none.")
     n = models.BigIntegerField()
     total = NumericField(null=True)
     maximum = NumericField(null=True)

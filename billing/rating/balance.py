@@ -53,9 +53,7 @@ class Due:
     steps: tuple[Step, ...]
 
 
-def balance(
-    entries: Sequence[Entry], claims: Claims, tax: TaxTerms, currency: str, *, closed: bool
-) -> list[Due]:
+def balance(entries: Sequence[Entry], claims: Claims, tax: TaxTerms, currency: str, *, closed: bool) -> list[Due]:
     """Due minus claimed for every key; keys that are level are left out.
 
     `closed` makes the differences adjustments that name the line they correct. A claim without an entry is no longer
@@ -90,7 +88,7 @@ def _nothing(entry: Entry) -> Entry:
 def _due(entry: Entry, claim: Claim | None, tax: TaxTerms, *, closed: bool) -> Due:
     quantity = entry.quantity - (claim.quantity if claim else ZERO)
     amount = entry.amount - (claim.amount if claim else ZERO)
-    if claim is None and entry.kind != "usage" and not amount:
+    if (claim is None or not claim.quantity) and entry.kind != "usage" and not amount:
         quantity = ZERO  # a price of nothing is no line; use is shown also where it is free
     kind: DueKind = "adjustment" if closed else entry.kind
     billed = _billed_step(claim, entry.kind) if claim else ()

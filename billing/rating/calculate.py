@@ -136,8 +136,7 @@ def _number(path: str, value: object, errors: list[FieldError]) -> Decimal:
 def _under(parent: str, errors: Sequence[FieldError]) -> list[FieldError]:
     """The errors of a part, with paths from the whole."""
     return [
-        FieldError(f"{parent}.{error.path}" if error.path else parent, error.code, error.detail)
-        for error in errors
+        FieldError(f"{parent}.{error.path}" if error.path else parent, error.code, error.detail) for error in errors
     ]
 
 

@@ -38,9 +38,7 @@ def quantity_parts(rule: PriceRule, quantity: Decimal, tier_quantity: Decimal | 
     if rule.included_units:
         included = min(max(units, Fraction(0)), Fraction(rule.included_units))
         units = max(units - Fraction(rule.included_units), Fraction(0))
-        parts.append(
-            Part(f"first {spoken(rule.included_units)} units included", included, Fraction(0), Fraction(0))
-        )
+        parts.append(Part(f"first {spoken(rule.included_units)} units included", included, Fraction(0), Fraction(0)))
     chosen_by = units if tier_quantity is None else Fraction(tier_quantity)
     parts += _zero(rule) if units == 0 else _modelled(rule, units, chosen_by)
     return parts

@@ -10,15 +10,16 @@ once. A discount is an entry of its own that names the price it reduces; tax is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
 from billing.rating.charges import Charge, Step, charge
+from billing.rating.discounts import DiscountableLine, LineDiscount, apply_discounts
 from billing.rating.parts import spoken
-from catalog.money import ZERO, decimal_of, minor_places, round_money, split
+from catalog.money import decimal_of, money_rounding, round_money
 from catalog.periods import Period, local_date, local_days
 from contracts.terms import DiscountTerms, OneTimeTerms, Segment, Terms
 
@@ -69,11 +70,7 @@ class Statement:
 
 def needs(terms: Terms) -> list[tuple[int, Period]]:
     """The (meter id, service period) pairs a statement of these terms reads."""
-    return [
-        (segment.price.meter.id, segment.service)
-        for segment in terms.segments
-        if segment.price.meter is not None
-    ]
+    return [(segment.price.meter.id, segment.service) for segment in terms.segments if segment.price.meter is not None]
 
 
 def statement(terms: Terms, usage: Usage) -> Statement:
@@ -191,17 +188,24 @@ def _discounts(terms: Terms, discounts: Sequence[DiscountTerms], entries: Sequen
 
 def _taken_off(
     terms: Terms, discount: DiscountTerms, scope: Sequence[Entry], left: Mapping[str, Decimal]
-) -> Iterable[tuple[Entry, Decimal, Fraction]]:
-    if discount.kind == "percent":
-        shares = [_share(terms, discount, entry.service) for entry in scope]
-        rates = [Fraction(discount.value) / 100 * share for share in shares]
-        offs = [round_money(Fraction(left[entry.key]) * rate, terms.currency) for entry, rate in zip(scope, rates, strict=True)]
-        return zip(scope, offs, shares, strict=True)
-    share = _share(terms, discount, terms.period)
-    remaining = [left[entry.key] for entry in scope]
-    whole = min(round_money(Fraction(discount.value) * share, terms.currency), sum(remaining, ZERO))
-    offs = split(whole, remaining, minor_places(terms.currency)) if whole else [ZERO] * len(scope)
-    return zip(scope, offs, [share] * len(scope), strict=True)
+) -> Iterator[tuple[Entry, Decimal, Fraction]]:
+    """What a discount takes off each entry, and the part of the days it counts for.
+
+    A percentage on named prices is taken and rounded on each entry, so that what was billed in advance stands; anything
+    else is taken on all entries together and spread over them.
+    """
+    singly = discount.kind == "percent" and discount.applies_to
+    for group in [[entry] for entry in scope] if singly else [scope]:
+        share = _share(terms, discount, group[0].service if singly else terms.period)
+        value = Fraction(discount.value) * share
+        exact = decimal_of(value) if discount.kind == "percent" else round_money(value, terms.currency)
+        taken = apply_discounts(
+            [DiscountableLine(entry.key, left[entry.key]) for entry in group],
+            [LineDiscount(discount.kind, exact)],
+            money_rounding(terms.currency),
+        )
+        for entry, off in zip(group, taken.line_discounts, strict=True):
+            yield entry, off, share
 
 
 def _share(terms: Terms, discount: DiscountTerms, service: Period) -> Fraction:
@@ -213,7 +217,9 @@ def _share(terms: Terms, discount: DiscountTerms, service: Period) -> Fraction:
 
 
 def _discount_entry(terms: Terms, discount: DiscountTerms, entry: Entry, off: Decimal, share: Fraction) -> Entry:
-    value = f"{spoken(discount.value)} %" if discount.kind == "percent" else f"{spoken(discount.value)} {terms.currency}"
+    value = (
+        f"{spoken(discount.value)} %" if discount.kind == "percent" else f"{spoken(discount.value)} {terms.currency}"
+    )
     partly = "" if share == 1 else f", for {spoken(decimal_of(share * 100, 2))} % of the days"
     return Entry(
         key=f"discount/{discount.key}/{entry.key}",

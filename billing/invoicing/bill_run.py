@@ -1,0 +1,211 @@
+"""The bill run: close what is due, for many contracts at once.
+
+Contracts are worked through in chunks. A chunk is one transaction: its contracts are locked in the order of their ids,
+everything is read in a fixed number of queries, rated without a query, and written in bulk. A contract that cannot be
+rated costs no other; a chunk that cannot be written is tried again one contract at a time, so that only the guilty one
+is left out. Two runs at once take turns on a contract; the row of a closed period is the second fence.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import DatabaseError, transaction
+from django.db.models.functions import Now
+
+from billing.invoicing.documents import invoice_row, line_rows
+from billing.invoicing.drafting import Ledger, Outcome, draft_run
+from billing.invoicing.issuing import issue_drafts
+from billing.invoicing.ledgers import load, sweep
+from billing.invoicing.rendering import document_json, for_rendering, invoice_json
+from billing.models import BillRun, BillRunFault, Document, Invoice, InvoiceLine, PeriodClose
+from catalog.periods import Period
+from contracts.models import Contract
+from contracts.queries import PriceBook, agreements, for_rating
+from contracts.terms import Agreement
+
+log = logging.getLogger(__name__)
+
+CHUNK = 200
+
+
+@dataclass
+class RunResult:
+    """What a run did: documents in the JSON of the API, and the contracts it could not bill."""
+
+    at: dt.datetime
+    invoices: list[dict[str, Any]] = field(default_factory=list)
+    credit_notes: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, str]] = field(default_factory=list)
+    closed: int = 0
+
+    def add(self, document: dict[str, Any], kind: str) -> None:
+        (self.credit_notes if kind == Document.CREDIT_NOTE else self.invoices).append(document)
+
+
+@dataclass(frozen=True)
+class Billed:
+    """What rating a contract came to."""
+
+    contract: Contract
+    agreement: Agreement
+    ledger: Ledger
+    outcome: Outcome
+
+
+def run(at: dt.datetime, *, customers: Sequence[str] | None = None, dry_run: bool = False) -> RunResult:
+    """Close every period that is due at an instant, with all use known now. A second run does nothing.
+
+    `customers` limits it to some, by key. `dry_run` writes nothing and shows the documents as drafts.
+    """
+    result = RunResult(at)
+    contracts = Contract.objects.approved()
+    if customers is not None:
+        contracts = contracts.filter(customer__key__in=customers)
+    ids = list(contracts.order_by("pk").values_list("pk", flat=True))
+    row = None if dry_run else BillRun.objects.create(at=at)
+    prices = PriceBook()
+    for start in range(0, len(ids), CHUNK):
+        _bill_chunk(ids[start : start + CHUNK], at, prices, result, dry_run=dry_run)
+    if row is not None:
+        _record(row, result)
+    return result
+
+
+def _bill_chunk(ids: Sequence[int], at: dt.datetime, prices: PriceBook, result: RunResult, *, dry_run: bool) -> None:
+    """Bill these contracts together, or where that cannot be written, each by itself."""
+    try:
+        found = _bill(ids, at, prices, dry_run=dry_run)
+    except DatabaseError as error:
+        if len(ids) == 1:
+            number = Contract.objects.values_list("number", flat=True).get(pk=ids[0])
+            log.exception("contract %s could not be billed", number)
+            result.failures.append({"contract": number, "error": str(error).strip()})
+            return
+        for pk in ids:
+            _bill_chunk([pk], at, prices, result, dry_run=dry_run)
+        return
+    result.failures += found.failures
+    result.invoices += found.invoices
+    result.credit_notes += found.credit_notes
+    result.closed += found.closed
+
+
+def _bill(ids: Sequence[int], at: dt.datetime, prices: PriceBook, *, dry_run: bool) -> RunResult:
+    if not dry_run:
+        sweep(Contract.objects.filter(pk__in=ids).values_list("customer_id", flat=True))
+    result = RunResult(at)
+    with transaction.atomic(durable=not dry_run):
+        if not dry_run:
+            list(Contract.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk").values("pk"))
+        billed = _rate(ids, at, prices, result)
+        if dry_run:
+            _show(billed, at, result)
+        else:
+            _write(billed, at, result)
+    return result
+
+
+def _rate(ids: Iterable[int], at: dt.datetime, prices: PriceBook, result: RunResult) -> list[Billed]:
+    """Rate each contract without a query; one that cannot be rated becomes a failure."""
+    contracts = for_rating(ids)
+    read = agreements(contracts, prices)
+    good = {pk: found for pk, found in read.items() if isinstance(found, Agreement)}
+    ledgers = load(contracts, good, at)
+    billed = []
+    for contract in contracts:
+        try:
+            agreement = read[contract.pk]
+            if not isinstance(agreement, Agreement):
+                raise agreement
+            ledger = ledgers[contract.pk]
+            billed.append(Billed(contract, agreement, ledger, draft_run(agreement, ledger, at)))
+        except Exception as error:
+            # Whatever is wrong with one contract is its own fault, recorded, and never stops the others.
+            log.exception("contract %s could not be rated", contract.number)
+            result.failures.append({"contract": contract.number, "error": f"{error}" or type(error).__name__})
+    return billed
+
+
+def _show(billed: Sequence[Billed], at: dt.datetime, result: RunResult) -> None:
+    for one in billed:
+        for draft in one.outcome.drafts:
+            invoice = invoice_row(one.contract, one.agreement, draft, at)
+            lines = line_rows(invoice, one.agreement, draft)
+            result.add(document_json(invoice, lines, (), "draft"), invoice.document)
+        result.closed += len(one.outcome.closes)
+
+
+def _write(billed: Sequence[Billed], at: dt.datetime, result: RunResult) -> None:
+    """Store the documents and the closed periods of a chunk, and issue what its sellers do not hold for review."""
+    documents = [(one, draft) for one in billed for draft in one.outcome.drafts]
+    invoices = Invoice.objects.bulk_create(
+        [invoice_row(one.contract, one.agreement, draft, at) for one, draft in documents]
+    )
+    stored = {id(draft): invoice for (_, draft), invoice in zip(documents, invoices, strict=True)}
+    InvoiceLine.objects.bulk_create(
+        [
+            line
+            for (one, draft), invoice in zip(documents, invoices, strict=True)
+            for line in line_rows(invoice, one.agreement, draft)
+        ],
+        batch_size=2000,
+    )
+    closes = [
+        _close_row(one, period, stored.get(id(draft)), at) for one in billed for period, draft in one.outcome.closes
+    ]
+    PeriodClose.objects.bulk_create(closes)
+    _settle_stale(billed)
+    issue_drafts([invoice for invoice in invoices if not invoice.seller.review_drafts], at)
+    result.closed += len(closes)
+    fresh = for_rendering(Invoice.objects.filter(pk__in=[invoice.pk for invoice in invoices])).order_by("pk")
+    for invoice in fresh:
+        result.add(invoice_json(invoice), invoice.document)
+
+
+def _close_row(billed: Billed, period: Period, invoice: Invoice | None, at: dt.datetime) -> PeriodClose:
+    tax = billed.agreement.tax_in(period)
+    return PeriodClose(
+        contract=billed.contract,
+        customer_id=billed.contract.customer_id,
+        starts_at=period.starts_at,
+        ends_at=period.ends_at,
+        closed_at=at,
+        clock=billed.ledger.clock,
+        revision=billed.contract.revision,
+        tax_code=tax.code,
+        tax_percent=tax.percent,
+        invoice=invoice,
+    )
+
+
+def _settle_stale(billed: Sequence[Billed]) -> None:
+    """Note on periods closed before that they are level again, or their difference is on a document."""
+    rated = {(one.contract.pk, period.starts_at): one for one in billed for period in one.outcome.rerated}
+    if not rated:
+        return
+    rows = PeriodClose.objects.standing().filter(stale=True, contract__in={pk for pk, _ in rated})
+    changed = []
+    for row in rows:
+        one = rated.get((row.contract_id, row.starts_at))
+        if one is not None:
+            row.clock, row.revision, row.stale = one.ledger.clock, one.contract.revision, False
+            changed.append(row)
+    PeriodClose.objects.bulk_update(changed, ["clock", "revision", "stale"], batch_size=500)
+
+
+def _record(row: BillRun, result: RunResult) -> None:
+    with transaction.atomic():
+        numbers = {failure["contract"]: failure["error"] for failure in result.failures}
+        ids = dict(Contract.objects.filter(number__in=numbers).values_list("number", "pk"))
+        BillRunFault.objects.bulk_create(
+            BillRunFault(run=row, contract_id=ids[number], error=error) for number, error in numbers.items()
+        )
+        row.finished_at = Now()
+        row.closed, row.faults = result.closed, len(result.failures)
+        row.invoices, row.credit_notes = len(result.invoices), len(result.credit_notes)
+        row.save(update_fields=["finished_at", "closed", "faults", "invoices", "credit_notes"])

@@ -1,0 +1,79 @@
+"""Taking back: voiding a document, and discarding a draft.
+
+A voided document keeps its number. Its lines leave what is billed, credit it drew returns, its period opens again, and
+the next run bills it anew, unless it was voided with `waive`: then a dated one-time term of the opposite amount makes
+what is due and what is billed fall together.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from contracts.lifecycle import add_one_time
+from django.db import transaction
+
+from billing.models import CreditUse, Document, Invoice, InvoiceStatus, PeriodClose
+from contracts.models import Contract
+
+
+class UnableToVoid(ValueError):
+    """A document that cannot be voided, and why."""
+
+
+class UnableToDiscard(ValueError):
+    """A draft that cannot be discarded, and why."""
+
+
+def void_invoice(invoice: Invoice, *, reason: str, at: dt.datetime, waive: bool = False, by: str = "") -> Invoice:
+    """Void an issued document. Raises UnableToVoid."""
+    if not reason.strip():
+        raise UnableToVoid("A void needs a reason: say why this document was wrong.")
+    with transaction.atomic(durable=True):
+        contract = Contract.objects.select_for_update(no_key=True).get(pk=invoice.contract_id)
+        invoice = Invoice.objects.select_for_update().get(pk=invoice.pk)
+        _check_voidable(invoice)
+        invoice.status = InvoiceStatus.VOIDED
+        invoice.voided_at, invoice.void_reason, invoice.waived = at, reason, waive
+        invoice.save(update_fields=["status", "voided_at", "void_reason", "waived"])
+        CreditUse.objects.standing().filter(invoice=invoice).update(returned_at=at)
+        _open_again(invoice, at)
+        if waive and invoice.subtotal:
+            add_one_time(
+                contract,
+                key=f"waive-{invoice.number}",
+                description=f"Waived: {invoice.number}",
+                amount=-invoice.subtotal,
+                on=invoice.period_start,
+                at=at,
+                by=by,
+            )
+    return invoice
+
+
+def discard_draft(invoice: Invoice, *, at: dt.datetime) -> None:
+    """Throw a draft away; its periods open again and the next run makes it anew. Raises UnableToDiscard."""
+    with transaction.atomic(durable=True):
+        Contract.objects.select_for_update(no_key=True).get(pk=invoice.contract_id)
+        draft = Invoice.objects.select_for_update().get(pk=invoice.pk)
+        if draft.status != InvoiceStatus.DRAFT:
+            raise UnableToDiscard(f"{draft.number} is issued: void it instead, so that its number stays accounted for.")
+        _open_again(draft, at)
+        draft.delete()
+
+
+def _check_voidable(invoice: Invoice) -> None:
+    if invoice.status == InvoiceStatus.DRAFT:
+        raise UnableToVoid("This is a draft: discard it, or issue it first.")
+    if invoice.status == InvoiceStatus.VOIDED:
+        raise UnableToVoid(f"{invoice.number} is voided already.")
+    spent = CreditUse.objects.standing().filter(credit_note=invoice).select_related("invoice").first()
+    if invoice.document == Document.CREDIT_NOTE and spent is not None:
+        raise UnableToVoid(f"{invoice.number} was spent on {spent.invoice.number}: void that invoice first.")
+
+
+def _open_again(invoice: Invoice, at: dt.datetime) -> None:
+    """Open the period the document closed, and have other closed periods it has lines of rated again."""
+    standing = PeriodClose.objects.standing()
+    standing.filter(invoice=invoice).update(reopened_at=at)
+    periods = invoice.lines.values("period_starts_at").distinct()
+    standing.filter(contract=invoice.contract_id, starts_at__in=periods).update(stale=True)

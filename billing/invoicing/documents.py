@@ -1,0 +1,99 @@
+"""Drafts as rows, not yet saved: what a run stores and what a preview shows."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from billing.invoicing.drafting import Draft, PeriodDue
+from billing.models import Document, Invoice, InvoiceLine
+from billing.rating.charges import Step
+from catalog.money import ZERO, money_text, quantity_text
+from catalog.periods import local_date
+from contracts.models import Contract
+from contracts.terms import Agreement
+
+
+def invoice_row(contract: Contract, agreement: Agreement, draft: Draft, at: dt.datetime) -> Invoice:
+    """The document of a draft; below zero it is a credit note."""
+    seller, customer = contract.seller, contract.customer
+    return Invoice(
+        document=Document.CREDIT_NOTE if draft.total < 0 else Document.INVOICE,
+        purpose=draft.purpose,
+        contract=contract,
+        customer=customer,
+        seller=seller,
+        currency=draft.currency,
+        period_starts_at=draft.period.starts_at,
+        period_ends_at=draft.period.ends_at,
+        period_start=local_date(draft.period.starts_at, agreement.zone),
+        period_end=local_date(draft.period.ends_at, agreement.zone),
+        drafted_at=at,
+        seller_details={"name": seller.name, "address": seller.address, "tax_id": seller.tax_id},
+        customer_details={
+            "name": customer.name,
+            "address": customer.billing_address,
+            "tax_id": customer.tax_id,
+            "purchase_order": contract.purchase_order,
+        },
+        subtotal=draft.subtotal,
+        tax=[
+            {
+                "code": rate.code,
+                "percent": quantity_text(rate.percent),
+                "base": money_text(rate.base, draft.currency),
+                "amount": money_text(rate.amount, draft.currency),
+            }
+            for rate in draft.tax
+        ],
+        total=draft.total,
+        amount_due=max(draft.total, ZERO),
+    )
+
+
+def line_rows(invoice: Invoice, agreement: Agreement, draft: Draft) -> list[InvoiceLine]:
+    """The lines of a draft, in its order."""
+    return [_line_row(invoice, agreement, position, line) for position, line in enumerate(draft.lines, start=1)]
+
+
+def _line_row(invoice: Invoice, agreement: Agreement, position: int, line: PeriodDue) -> InvoiceLine:
+    due, entry = line.due, line.due.entry
+    return InvoiceLine(
+        invoice=invoice,
+        position=position,
+        kind=due.kind,
+        contract=invoice.contract,
+        period_starts_at=line.period.starts_at,
+        entry_key=entry.key,
+        entry_kind=entry.kind,
+        tax_key=entry.tax_key,
+        price=entry.price,
+        meter=entry.meter,
+        term=entry.term,
+        contract_line=entry.line,
+        description=entry.description,
+        unit=entry.unit,
+        quantity=due.quantity,
+        amount=due.amount,
+        tax_code=due.tax_terms.code,
+        tax_percent=due.tax_terms.percent,
+        tax_amount=due.tax,
+        service_starts_at=entry.service.starts_at,
+        service_ends_at=entry.service.ends_at,
+        service_start=local_date(entry.service.starts_at, agreement.zone),
+        service_end=local_date(entry.service.ends_at, agreement.zone),
+        clock_from=due.clock_from,
+        clock_to=entry.clock,
+        corrects_id=due.corrects,
+        steps=[_step_json(step) for step in due.steps],
+    )
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    """{description, quantity, unit_amount, amount}: decimal strings or null."""
+    return {
+        "description": step.description,
+        "quantity": None if step.quantity is None else quantity_text(step.quantity),
+        "unit_amount": None if step.unit_amount is None else quantity_text(step.unit_amount),
+        "amount": quantity_text(step.amount),
+    }

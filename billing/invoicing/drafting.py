@@ -1,0 +1,236 @@
+"""Which documents a contract is due, as values. Pure: the ledger of what is known comes in, drafts go out.
+
+A run works through the periods that have ended; each gives one document with what is due in arrears for it, in advance
+for the next, and (the first document only) what changed in periods closed before. A contract's first period in advance
+has a document of its own. Where no later document will come, adjustments get one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+from billing.rating.balance import Claim, Due, balance, settle
+from billing.rating.statement import Measure, advance, needs, statement
+from catalog.money import ZERO, exact_sum
+from catalog.periods import Period
+from contracts.terms import Agreement, TaxTerms
+
+PurposeName = Literal["close", "advance", "adjustment"]
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodDue:
+    """A line to be, and the billing period its entry belongs to."""
+
+    period: Period
+    due: Due
+
+
+@dataclass(frozen=True, slots=True)
+class TaxSum:
+    code: str
+    percent: Decimal
+    base: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A document to be."""
+
+    purpose: PurposeName
+    period: Period
+    currency: str
+    lines: tuple[PeriodDue, ...]
+
+    @property
+    def subtotal(self) -> Decimal:
+        return exact_sum(line.due.amount for line in self.lines)
+
+    @property
+    def tax(self) -> tuple[TaxSum, ...]:
+        """Tax per rate, in the order the rates appear; lines under no rate are left out."""
+        sums: dict[tuple[str, Decimal], tuple[Decimal, Decimal]] = {}
+        for line in self.lines:
+            terms = line.due.tax_terms
+            if not terms.code:
+                continue
+            base, amount = sums.get((terms.code, terms.percent), (ZERO, ZERO))
+            sums[terms.code, terms.percent] = (base + line.due.amount, amount + line.due.tax)
+        return tuple(TaxSum(code, percent, *both) for (code, percent), both in sums.items())
+
+    @property
+    def total(self) -> Decimal:
+        return self.subtotal + exact_sum(line.due.tax for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A closed period: the rate it was closed with, and whether something changed since."""
+
+    tax: TaxTerms
+    stale: bool
+
+
+@dataclass
+class Ledger:
+    """What is known of one contract: which periods are closed, what documents claim, what was used."""
+
+    closed: dict[Period, Closed] = field(default_factory=dict)
+    """The latest closed period and every stale one; all of them where a period is open again."""
+    reopened: frozenset[Period] = frozenset()
+    claims: dict[dt.datetime, dict[str, Claim]] = field(default_factory=dict)
+    usage: dict[tuple[int, Period], Measure] = field(default_factory=dict)
+    clock: int = 0
+
+    def is_closed(self, period: Period) -> bool:
+        return any(closed.starts_at == period.starts_at for closed in self.closed)
+
+    def claims_on(self, period: Period) -> dict[str, Claim]:
+        return self.claims.get(period.starts_at, {})
+
+    def has_billed(self, period: Period) -> bool:
+        return any(claim.quantity or claim.amount for claim in self.claims_on(period).values())
+
+    def claim(self, lines: Sequence[PeriodDue]) -> None:
+        """Take these lines as claimed."""
+        for period in {line.period for line in lines}:
+            dues = [line.due for line in lines if line.period == period]
+            self.claims[period.starts_at] = settle(self.claims_on(period), dues)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run does to one contract: documents, periods closed, stale periods now level or on a document."""
+
+    drafts: tuple[Draft, ...]
+    closes: tuple[tuple[Period, Draft | None], ...]
+    rerated: tuple[Period, ...]
+
+
+def due_periods(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> list[Period]:
+    """Periods to close at an instant: past their end and the tolerance window, and not closed. Oldest first."""
+    found = sorted(ledger.reopened)
+    for period in open_periods(agreement, ledger):
+        if period.ends_at + agreement.tolerance > at:
+            break
+        found.append(period)
+    return found
+
+
+def open_periods(agreement: Agreement, ledger: Ledger) -> Iterator[Period]:
+    """The periods after all that were ever closed, in order."""
+    last = max((period.ends_at for period in (*ledger.closed, *ledger.reopened)), default=agreement.starts_at)
+    return agreement.periods_from(last)
+
+
+def relevant_periods(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> list[Period]:
+    """Every period whose claims or usage a run, or a preview, at that instant reads."""
+    due = due_periods(agreement, ledger, at)
+    ahead = [following for period in due if (following := agreement.following(period)) is not None]
+    first = next(open_periods(agreement, ledger), None)
+    current = [first] if first is not None else []
+    if first is not None and (following := agreement.following(first)) is not None:
+        current.append(following)
+    stale = [period for period, closed in ledger.closed.items() if closed.stale]
+    return sorted({*due, *ahead, *current, *stale})
+
+
+def usage_needs(agreement: Agreement, periods: Sequence[Period]) -> list[tuple[int, Period]]:
+    """The (meter id, service period) pairs that statements of these periods read."""
+    return [need for period in periods for need in needs(agreement.terms(period))]
+
+
+def draft_run(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> Outcome:
+    """All that a run at an instant makes for one contract. Takes what it drafts as claimed in `ledger`."""
+    drafts: list[Draft] = []
+    closes: list[tuple[Period, Draft | None]] = []
+    opening = _first_advance(agreement, ledger, at)
+    if opening is not None:
+        drafts.append(opening)
+        ledger.claim(opening.lines)
+    pending = _adjustments(agreement, ledger)
+    on_paper = False
+    for period in due_periods(agreement, ledger, at):
+        draft = _close(agreement, ledger, period, () if on_paper else pending)
+        on_paper = True
+        if draft is not None:
+            drafts.append(draft)
+            ledger.claim(draft.lines)
+        closes.append((period, draft))
+    ended = agreement.ends_at is not None and agreement.ends_at <= at
+    if pending and not on_paper and ended and next(open_periods(agreement, ledger), None) is None:
+        period = max(line.period for line in pending)
+        drafts.append(Draft("adjustment", period, agreement.currency, pending))
+        ledger.claim(pending)
+        on_paper = True
+    waiting = set() if on_paper else {line.period for line in pending}
+    stale = (period for period, closed in ledger.closed.items() if closed.stale)
+    return Outcome(tuple(drafts), tuple(closes), tuple(period for period in stale if period not in waiting))
+
+
+def draft_preview(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> Draft | None:
+    """The next document as it stands: the oldest period not closed, with its use so far. None where none will come."""
+    pending = _adjustments(agreement, ledger)
+    waiting = sorted(ledger.reopened) or [period for period in [next(open_periods(agreement, ledger), None)] if period]
+    if not waiting:
+        if not pending:
+            return None
+        return Draft("adjustment", max(line.period for line in pending), agreement.currency, pending)
+    if waiting[0].starts_at > at:
+        return None
+    draft = _close(agreement, ledger, waiting[0], pending)
+    return draft or Draft("close", waiting[0], agreement.currency, ())
+
+
+def _close(agreement: Agreement, ledger: Ledger, period: Period, pending: Sequence[PeriodDue]) -> Draft | None:
+    """The document that closes a period, or None where nothing is on it."""
+    lines = [
+        *_arrears(agreement, ledger, period),
+        *_advance(agreement, ledger, agreement.following(period)),
+        *pending,
+    ]
+    return Draft("close", period, agreement.currency, tuple(lines)) if lines else None
+
+
+def _arrears(agreement: Agreement, ledger: Ledger, period: Period) -> list[PeriodDue]:
+    terms = agreement.terms(period)
+    entries = statement(terms, ledger.usage).entries
+    dues = balance(entries, ledger.claims_on(period), terms.tax, agreement.currency, closed=False)
+    return [PeriodDue(period, due) for due in dues]
+
+
+def _advance(agreement: Agreement, ledger: Ledger, period: Period | None) -> list[PeriodDue]:
+    """What is billed of a period before it is over; nothing of one that is already closed."""
+    if period is None or ledger.is_closed(period):
+        return []
+    terms = agreement.terms(period)
+    entries = advance(terms).entries
+    dues = balance(entries, ledger.claims_on(period), terms.tax, agreement.currency, closed=False)
+    return [PeriodDue(period, due) for due in dues]
+
+
+def _first_advance(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> Draft | None:
+    """What is in advance for the contract's first period, once it has begun and until it is on a document."""
+    first = agreement.first_period()
+    if first.starts_at > at or ledger.closed or ledger.has_billed(first):
+        return None
+    lines = _advance(agreement, ledger, first)
+    return Draft("advance", first, agreement.currency, tuple(lines)) if lines else None
+
+
+def _adjustments(agreement: Agreement, ledger: Ledger) -> tuple[PeriodDue, ...]:
+    """What changed in closed periods, at the rate of tax each was closed with."""
+    lines: list[PeriodDue] = []
+    for period, closed in sorted(ledger.closed.items(), key=lambda item: item[0]):
+        if not closed.stale:
+            continue
+        terms = agreement.terms(period, closed.tax)
+        entries = statement(terms, ledger.usage).entries
+        dues = balance(entries, ledger.claims_on(period), closed.tax, agreement.currency, closed=True)
+        lines += [PeriodDue(period, due) for due in dues]
+    return tuple(lines)

@@ -1,0 +1,143 @@
+"""Issuing: a draft gets its number, draws credit, and becomes a fact."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Sequence
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from django.db import IntegrityError, transaction
+from django.db.models import Sum
+
+from billing.models import CreditUse, Document, Invoice, InvoiceStatus, NumberSeries
+from catalog.money import ZERO
+from catalog.periods import local_date
+from contracts.models import Contract
+
+PREFIXES = {Document.INVOICE.value: "INV", Document.CREDIT_NOTE.value: "CN"}
+
+
+class UnableToIssue(ValueError):
+    """A document that cannot be issued, and why."""
+
+
+def issue(invoice: Invoice, *, at: dt.datetime) -> Invoice:
+    """Issue one draft. Raises UnableToIssue where it is none any more."""
+    with transaction.atomic(durable=True):
+        Contract.objects.select_for_update(no_key=True).get(pk=invoice.contract_id)
+        draft = (
+            Invoice.objects.select_for_update(of=("self",))
+            .select_related("contract__customer", "contract__seller")
+            .filter(pk=invoice.pk)
+            .first()
+        )
+        if draft is None:
+            raise UnableToIssue("This draft is gone: it was discarded, and a bill run will make it again.")
+        if draft.status != InvoiceStatus.DRAFT:
+            raise UnableToIssue(f"{draft.number} is {draft.get_status_display()} already; only a draft can be issued.")
+        issue_drafts([draft], at)
+    return draft
+
+
+def issue_drafts(drafts: Sequence[Invoice], at: dt.datetime) -> None:
+    """Issue drafts in their order, inside the caller's transaction.
+
+    The series is locked until that ends: numbers have no gap, and two runs take turns only here.
+    """
+    if not drafts:
+        return
+    series = _lock_series(drafts)
+    uses = _draw_credit(drafts, at)
+    for draft in drafts:
+        numbers = series[draft.seller_id, draft.document]
+        draft.series, draft.seq = numbers, numbers.next_seq
+        draft.prev_seq = numbers.next_seq - 1 or None
+        draft.number = f"{numbers.prefix}-{numbers.next_seq:06d}"
+        numbers.next_seq += 1
+        draft.status = InvoiceStatus.ISSUED
+        draft.issued_at = at
+        zone = ZoneInfo(draft.contract.timezone_name())
+        draft.due_on = local_date(at, zone) + dt.timedelta(days=draft.contract.payment_terms_days)
+        draft.credited = sum((use.amount for use in uses if use.invoice is draft), ZERO)
+        draft.amount_due = max(draft.total, ZERO) - draft.credited
+    Invoice.objects.bulk_update(
+        drafts,
+        ["series", "seq", "prev_seq", "number", "status", "issued_at", "due_on", "credited", "amount_due"],
+        batch_size=500,
+    )
+    NumberSeries.objects.bulk_update(series.values(), ["next_seq"])
+    CreditUse.objects.bulk_create(uses)
+
+
+def _lock_series(drafts: Sequence[Invoice]) -> dict[tuple[int, str], NumberSeries]:
+    """(seller id, document) -> its series, made where missing, locked in the order of their ids."""
+    wanted = {(draft.seller_id, draft.document): draft for draft in drafts}
+    known = set(
+        NumberSeries.objects.filter(seller__in={seller for seller, _ in wanted}).values_list("seller_id", "document")
+    )
+    for (seller_id, document), draft in wanted.items():
+        if (seller_id, document) not in known:
+            _make_series(draft, document)
+    rows = NumberSeries.objects.select_for_update().filter(seller__in={seller for seller, _ in wanted}).order_by("pk")
+    return {(row.seller_id, row.document): row for row in rows}
+
+
+def _make_series(draft: Invoice, document: str) -> None:
+    """The first seller numbers INV-000001; others carry their key, so that no two documents share a number."""
+    first = not NumberSeries.objects.filter(document=document).exists()
+    prefix = PREFIXES[document] if first else f"{PREFIXES[document]}-{draft.seller.key}"
+    try:
+        with transaction.atomic():
+            NumberSeries.objects.create(seller=draft.seller, document=document, prefix=prefix)
+    except IntegrityError:
+        if not NumberSeries.objects.filter(seller=draft.seller, document=document).exists():
+            NumberSeries.objects.create(
+                seller=draft.seller, document=document, prefix=f"{PREFIXES[document]}-{draft.seller.key}"
+            )
+
+
+def _draw_credit(drafts: Sequence[Invoice], at: dt.datetime) -> list[CreditUse]:
+    """Spend open credit notes of the same customer, seller and currency, the oldest first. Drawn once, at issue."""
+    payable = [draft for draft in drafts if draft.document == Document.INVOICE and draft.total > 0]
+    open_notes = _open_notes({draft.customer_id for draft in payable})
+    uses = []
+    for draft in payable:
+        left = draft.total
+        for note in open_notes[draft.customer_id, draft.seller_id, draft.currency]:
+            amount = min(left, note.left)
+            if amount > 0:
+                uses.append(CreditUse(credit_note_id=note.pk, invoice=draft, amount=amount, used_at=at))
+                note.left -= amount
+                left -= amount
+    return uses
+
+
+class OpenNote:
+    """A credit note and what is left of it."""
+
+    def __init__(self, pk: int, left: Decimal) -> None:
+        self.pk = pk
+        self.left = left
+
+
+def _open_notes(customers: set[int]) -> dict[tuple[int, int, str], list[OpenNote]]:
+    """(customer, seller, currency) -> issued credit notes with something left, the oldest first, locked."""
+    found: dict[tuple[int, int, str], list[OpenNote]] = defaultdict(list)
+    if not customers:
+        return found
+    notes = list(
+        Invoice.objects.credit_notes().issued().select_for_update().filter(customer__in=customers).order_by("pk")
+    )
+    used = dict(
+        CreditUse.objects.standing()
+        .filter(credit_note__in=notes)
+        .values_list("credit_note")
+        .annotate(used=Sum("amount"))
+    )
+    for note in notes:
+        left = -note.total - used.get(note.pk, ZERO)
+        if left > 0:
+            found[note.customer_id, note.seller_id, note.currency].append(OpenNote(note.pk, left))
+    return found

@@ -1,0 +1,184 @@
+"""What is known of contracts when they are billed: closed periods, claims of documents, use. Set-based.
+
+Everything is read for many contracts at once, in a number of queries that does not grow with them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q, Subquery
+
+from billing.invoicing.drafting import Closed, Ledger, relevant_periods, usage_needs
+from billing.metering.usage import Ask, measure
+from billing.models import PeriodClose, UsageClock
+from billing.rating.balance import Claim
+from billing.rating.statement import Entry, Measure
+from catalog.money import ZERO
+from catalog.periods import Period
+from contracts.models import Contract
+from contracts.terms import Agreement, TaxTerms
+
+_CHANGED_SINCE = """
+    SELECT closed.id
+    FROM billing_periodclose closed
+    JOIN contracts_contract contract ON contract.id = closed.contract_id
+    LEFT JOIN billing_usageclock clock ON clock.customer_id = closed.customer_id
+    WHERE closed.customer_id = ANY(%s) AND closed.reopened_at IS NULL AND NOT closed.stale
+      AND (
+        closed.revision < contract.revision
+        OR clock.dirty_from < closed.ends_at AND clock.clock > closed.clock AND EXISTS (
+            SELECT 1 FROM catalog_meter meter
+            JOIN billing_bucket bucket ON bucket.customer_id = closed.customer_id AND bucket.meter_id = meter.id
+            WHERE bucket.starts_at >= closed.starts_at AND bucket.starts_at < closed.ends_at
+              AND bucket.clock > closed.clock
+        )
+      )
+"""
+"""Closed periods whose use or terms moved since they were rated. `dirty_from` keeps the look at buckets short."""
+
+_CLAIMS = """
+    WITH asked AS (
+        SELECT * FROM unnest(%s::bigint[], %s::timestamptz[]) AS asked (contract_id, period_starts_at)
+    ), sums AS (
+        SELECT line.contract_id, line.period_starts_at, line.entry_key,
+            coalesce(sum(line.quantity) FILTER (WHERE invoice.status <> 'voided'), 0) AS quantity,
+            coalesce(sum(line.amount) FILTER (WHERE invoice.status <> 'voided'), 0) AS amount,
+            coalesce(sum(line.tax_amount) FILTER (WHERE invoice.status <> 'voided'), 0) AS tax,
+            max(line.clock_to) FILTER (WHERE invoice.status <> 'voided') AS clock,
+            max(line.id) AS latest
+        FROM asked
+        JOIN billing_invoiceline line USING (contract_id, period_starts_at)
+        JOIN billing_invoice invoice ON invoice.id = line.invoice_id
+        GROUP BY 1, 2, 3
+    )
+    SELECT sums.contract_id, sums.period_starts_at, sums.entry_key, sums.quantity, sums.amount, sums.tax, sums.clock,
+        sums.latest, line.entry_kind, line.tax_key, line.price, line.meter, line.term, line.contract_line,
+        line.description, line.unit, line.service_starts_at, line.service_ends_at
+    FROM sums JOIN billing_invoiceline line ON line.id = sums.latest
+    ORDER BY sums.latest
+"""
+
+
+def sweep(customers: Iterable[int]) -> None:
+    """Mark the closed periods of these customers that must be rated again, and start looking anew from here.
+
+    In a transaction of its own, short: the customers' contracts are locked first, so that no period is being closed
+    meanwhile, then their clocks, for which ingestion waits.
+    """
+    ids = sorted(set(customers))
+    with transaction.atomic():
+        list(Contract.objects.select_for_update(no_key=True).filter(customer__in=ids).order_by("pk").values("pk"))
+        clocks = UsageClock.objects.filter(customer_id__in=ids, dirty_from__isnull=False)
+        dirty = list(clocks.select_for_update().order_by("customer_id").values_list("customer_id", flat=True))
+        PeriodClose.objects.filter(pk__in=changed_since(ids)).update(stale=True)
+        UsageClock.objects.filter(customer_id__in=dirty).update(dirty_from=None)
+
+
+def changed_since(customers: Sequence[int]) -> list[int]:
+    """Ids of closed periods whose use or terms moved since they were last rated and that are not marked yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CHANGED_SINCE, [list(customers)])
+        return [pk for (pk,) in cursor.fetchall()]
+
+
+def load(contracts: Sequence[Contract], agreements: Mapping[int, Agreement], at: dt.datetime) -> dict[int, Ledger]:
+    """Contract id -> its ledger, with the claims and the use that a run or a preview at that instant reads."""
+    ledgers = _closes([contract for contract in contracts if contract.pk in agreements])
+    periods = {
+        contract.pk: relevant_periods(agreements[contract.pk], ledgers[contract.pk], at)
+        for contract in contracts
+        if contract.pk in agreements
+    }
+    _read_claims(ledgers, periods)
+    _read_usage(contracts, agreements, ledgers, periods)
+    return ledgers
+
+
+def _closes(contracts: Sequence[Contract]) -> dict[int, Ledger]:
+    """The latest closed period of each contract, all stale ones, and all where one was opened again by a void."""
+    ids = [contract.pk for contract in contracts]
+    standing = PeriodClose.objects.standing()
+    again = standing.filter(contract=OuterRef("contract"), starts_at=OuterRef("starts_at"))
+    reopened: dict[int, set[Period]] = defaultdict(set)
+    rows = PeriodClose.objects.filter(contract__in=ids, reopened_at__isnull=False).exclude(Exists(again))
+    for row in rows:
+        reopened[row.contract_id].add(Period(row.starts_at, row.ends_at))
+    latest = standing.filter(contract=OuterRef("contract")).order_by("-starts_at").values("pk")[:1]
+    moved = set(changed_since([contract.customer_id for contract in contracts]))
+    wanted = Q(stale=True) | Q(pk__in=moved) | Q(pk=Subquery(latest)) | Q(contract__in=reopened.keys())
+    ledgers = {pk: Ledger(reopened=frozenset(reopened[pk])) for pk in ids}
+    for row in standing.filter(contract__in=ids).filter(wanted).order_by("starts_at"):
+        tax = TaxTerms(row.tax_code, row.tax_percent.normalize())
+        closed = Closed(tax, row.stale or row.pk in moved)
+        ledgers[row.contract_id].closed[Period(row.starts_at, row.ends_at)] = closed
+    return ledgers
+
+
+def _read_claims(ledgers: dict[int, Ledger], periods: Mapping[int, Sequence[Period]]) -> None:
+    asked = [(pk, period.starts_at) for pk, found in periods.items() for period in found]
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIMS, [[pk for pk, _ in asked], [starts_at for _, starts_at in asked]])
+        for pk, starts_at, key, *rest in cursor.fetchall():
+            ledgers[pk].claims.setdefault(starts_at, {})[key] = _claim(key, *rest)
+
+
+def _claim(
+    key: str,
+    quantity: Decimal,
+    amount: Decimal,
+    tax: Decimal,
+    clock: int | None,
+    latest: int,
+    *described: Any,
+) -> Claim:
+    kind, tax_key, price, meter, term, line, description, unit, starts_at, ends_at = described
+    entry = Entry(
+        key=key,
+        kind=kind,
+        tax_key=tax_key,
+        price=price,
+        meter=meter,
+        term=term,
+        line=line,
+        description=description,
+        unit=unit,
+        quantity=ZERO,
+        amount=ZERO,
+        service=Period(starts_at, ends_at),
+        in_advance=False,
+        clock=clock,
+        steps=(),
+    )
+    return Claim(entry, quantity, amount, tax, latest)
+
+
+def _read_usage(
+    contracts: Sequence[Contract],
+    agreements: Mapping[int, Agreement],
+    ledgers: dict[int, Ledger],
+    periods: Mapping[int, Sequence[Period]],
+) -> None:
+    """One reading for all: the customer's clock and the buckets of one snapshot.
+
+    The clock of a customer without usage prices is read first: use that comes in between is found later, not lost.
+    """
+    customers = {contract.pk: contract.customer_id for contract in contracts}
+    clocks = dict(UsageClock.objects.filter(customer_id__in=customers.values()).values_list("customer_id", "clock"))
+    needs = {
+        pk: [Ask(customers[pk], meter, period) for meter, period in usage_needs(agreements[pk], found)]
+        for pk, found in periods.items()
+    }
+    measured = measure([ask for asks in needs.values() for ask in asks])
+    for pk, asks in needs.items():
+        ledger = ledgers[pk]
+        ledger.usage = {
+            (ask.meter_id, ask.period): Measure(measured[ask].quantity, measured[ask].clock) for ask in asks
+        }
+        seen = [reading.clock for reading in ledger.usage.values()]
+        ledger.clock = min(seen, default=clocks.get(customers[pk], 0))

@@ -1,0 +1,136 @@
+"""Tax of lines: exclusive tax is added to the base, inclusive tax is taken out of it.
+
+Our rule: the rates of a line add up, its tax is rounded once, the taxes of the lines are summed; inclusive
+tax rounds the tax and leaves the rest as net. The other policies are settings of a seller.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
+
+from catalog.money import ZERO, Rounding, decimal_of, decimals, exact_arithmetic, exact_sum, split
+
+Behavior = Literal["exclusive", "inclusive"]
+RoundPer = Literal["line", "rate", "line_then_total_of_unrounded"]
+InclusiveRounding = Literal["tax", "net"]
+
+
+@dataclass(frozen=True, slots=True)
+class TaxableLine:
+    """The base is the amount less the discount; `rates` are percentages."""
+
+    amount: Decimal
+    rates: tuple[Decimal, ...]
+    discount: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Taxed:
+    """Taxes per line, and per line and rate; the net is before tax, the total is what is to be paid."""
+
+    line_taxes: tuple[Decimal, ...]
+    rate_taxes: tuple[tuple[Decimal, ...], ...]
+    tax_total: Decimal
+    net_total: Decimal
+    total: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class _LineTax:
+    net: Decimal
+    tax: Decimal
+    by_rate: tuple[Decimal, ...]
+    exact: Fraction
+
+
+def tax_lines(
+    lines: Sequence[TaxableLine],
+    rounding: Rounding | None,
+    *,
+    behavior: Behavior = "exclusive",
+    round_per: RoundPer = "line",
+    compound: bool = False,
+    inclusive_rounding: InclusiveRounding = "tax",
+    exempt: bool = False,
+) -> Taxed:
+    """The tax of the lines.
+
+    `compound`: each rate is taken of the base with the taxes before it. `round_per` "rate" rounds every
+    rate of every line; "line_then_total_of_unrounded" shows line taxes rounded and rounds the exact sum for
+    the total. `exempt`: no tax, and an inclusive price drops to its net.
+    """
+    taxed = [_tax_line(line, rounding, behavior, round_per, compound, inclusive_rounding, exempt) for line in lines]
+    tax_total = exact_sum(line.tax for line in taxed)
+    if round_per == "line_then_total_of_unrounded" and not exempt:
+        tax_total = _rounded(sum((line.exact for line in taxed), Fraction(0)), rounding)
+    with exact_arithmetic():
+        if behavior == "inclusive" and not exempt:
+            total = exact_sum(line.amount - line.discount for line in lines)
+            net_total = total - tax_total
+        else:
+            net_total = exact_sum(line.net for line in taxed)
+            total = net_total + tax_total
+    return Taxed(
+        tuple(line.tax for line in taxed),
+        tuple(line.by_rate for line in taxed),
+        tax_total,
+        net_total,
+        total,
+    )
+
+
+def _tax_line(
+    line: TaxableLine,
+    rounding: Rounding | None,
+    behavior: Behavior,
+    round_per: RoundPer,
+    compound: bool,
+    inclusive_rounding: InclusiveRounding,
+    exempt: bool,
+) -> _LineTax:
+    with exact_arithmetic():
+        base = line.amount - line.discount
+    exact_rates = _rate_factors(line.rates, compound)
+    factor = sum(exact_rates, Fraction(0))
+    if behavior == "inclusive":
+        exact_rates = [rate / (1 + factor) for rate in exact_rates]
+        factor = factor / (1 + factor)
+    exact = Fraction(base) * factor
+    by_rate = [Fraction(base) * rate for rate in exact_rates]
+    if behavior == "inclusive" and inclusive_rounding == "net":
+        with exact_arithmetic():
+            tax = base - _rounded(Fraction(base) - exact, rounding)
+        shares = _split_tax(tax, line.rates, rounding)
+    elif round_per == "rate":
+        shares = [_rounded(share, rounding) for share in by_rate]
+        tax = exact_sum(shares)
+    else:
+        tax = _rounded(exact, rounding)
+        shares = _split_tax(tax, [decimal_of(rate) for rate in exact_rates], rounding)
+    with exact_arithmetic():
+        net = base - tax if behavior == "inclusive" else base
+    if exempt:
+        return _LineTax(net, ZERO, tuple(ZERO for _ in shares), Fraction(0))
+    return _LineTax(net, tax, tuple(shares), exact)
+
+
+def _rate_factors(rates: Sequence[Decimal], compound: bool) -> list[Fraction]:
+    """What each rate adds to a base of one."""
+    factors: list[Fraction] = []
+    for rate in rates:
+        gross = 1 + sum(factors, Fraction(0)) if compound else Fraction(1)
+        factors.append(gross * Fraction(rate) / 100)
+    return factors
+
+
+def _split_tax(tax: Decimal, rates: Sequence[Decimal], rounding: Rounding | None) -> list[Decimal]:
+    """The tax of a line as the parts of its rates, so that they sum back."""
+    if not tax:
+        return [ZERO for _ in rates]
+    return split(tax, rates, max(rounding.places if rounding else 0, decimals(tax)))
+
+
+def _rounded(amount: Fraction, rounding: Rounding | None) -> Decimal:
+    return decimal_of(amount) if rounding is None else rounding.of(amount)
