@@ -177,6 +177,15 @@ def round_money(amount: Decimal | Fraction, currency: str) -> Decimal:
     return quantize(amount, minor_places(currency))
 
 
+def minor_units(amount: Decimal, places: int, step: int = 1, mode: RoundingMode = "half_up") -> int:
+    """The amount as a count of minor units, for a payment processor that wants them.
+
+    `places` are the processor's decimals for the currency, usually `minor_places`; `step` is the multiple it
+    takes, as where amounts of three decimals must end in zero.
+    """
+    return int(quantize(Fraction(amount) * 10**places / step, 0, mode)) * step
+
+
 def split(amount: Decimal, weights: Sequence[Decimal], places: int) -> list[Decimal]:
     """Divide `amount` in proportion to `weights` into parts of `places` decimals that sum back exactly.
 

@@ -155,7 +155,9 @@ def bucket_of(instant: datetime) -> Period:
 def window_of(instant: datetime, length: timedelta, zone: tzinfo) -> Period:
     """The window that holds the instant: a local day, or an even part of one counted from local midnight."""
     day = BillingCalendar(Interval("day"), date(1970, 1, 1), zone).period_at(instant)
-    if length >= timedelta(days=1):
+    if length > timedelta(days=1) or length <= timedelta(0):
+        raise UnableToAggregate(f"a window is at most a day, not {length}")
+    if length == timedelta(days=1):
         return day
     starts_at = instant - (instant - day.starts_at) % length
     return Period(starts_at, min(starts_at + length, day.ends_at))
@@ -200,9 +202,7 @@ def matches(properties: Mapping[str, object], filters: Mapping[str, Collection[o
 
 def _known(aggregation: str) -> Aggregation:
     if aggregation not in AGGREGATIONS:
-        raise UnableToAggregate(
-            f"{aggregation!r} is not an aggregation; use one of {', '.join(AGGREGATIONS)}"
-        )
+        raise UnableToAggregate(f"{aggregation!r} is not an aggregation; use one of {', '.join(AGGREGATIONS)}")
     return AGGREGATIONS[aggregation]
 
 
@@ -257,9 +257,7 @@ def _start_min(sample: Sample, ends_at: datetime) -> Partial | None:
 
 
 def _start_latest(sample: Sample, ends_at: datetime) -> Partial | None:
-    return (
-        None if sample.value is None else Partial(n=1, latest=Latest(sample.at, sample.clock, sample.value))
-    )
+    return None if sample.value is None else Partial(n=1, latest=Latest(sample.at, sample.clock, sample.value))
 
 
 def _start_unique(sample: Sample, ends_at: datetime) -> Partial | None:

@@ -1,0 +1,142 @@
+"""Charge models: a case becomes a price, and the price is charged."""
+
+from decimal import Decimal
+from typing import Any
+
+from billing.rating.charges import (
+    Charge,
+    billable_increment,
+    charge,
+    charge_events,
+    charge_increment,
+    charge_windows,
+    converted,
+)
+from billing.rating.event_prices import PricedEvent
+from catalog.money import exact_sum
+from catalog.pricing import PriceRule, UnitConversion, parse_price
+from tests.golden.unsupported import KINDS
+from tests.golden.vocabulary import ADAPTERS, Input, Outcome, adapts, number, optional, rounding
+
+QUANTITY = ("model", "quantity", "prior_quantity", "rounding")
+UNITS = ("free_units", "unit_conversion", "zero_quantity")
+FIELDS = {
+    "per_unit": ("unit_amount",),
+    "flat": ("flat_amount",),
+    "package": ("package_size", "package_amount", "package_rounding"),
+    "graduated": ("tiers",),
+    "volume": ("tiers", "quantity_for_tier"),
+    "graduated_percentage": ("tiers",),
+}
+EVENT_FIELDS = {
+    "percentage": (
+        "rate_percent",
+        "fixed_amount",
+        "free_events",
+        "free_amount",
+        "per_transaction_min",
+        "per_transaction_max",
+    ),
+    "dynamic": ("multiplier",),
+    "graduated_by_dimension": ("tiers",),
+}
+OF_THE_USE = {
+    "quantity",
+    "prior_quantity",
+    "quantity_for_tier",
+    "prior_amount",
+    "events",
+    "event_amounts",
+    "rounding",
+    "currency",
+    "tolerance",
+}
+
+
+def price(input: Input) -> PriceRule:
+    """The price of a case in our words; a bounded last tier is opened, for our prices end in an open one."""
+    fields: dict[str, Any] = {name: value for name, value in input.items() if name not in OF_THE_USE}
+    if "free_units" in fields:
+        fields["included_units"] = fields.pop("free_units")
+    if "tiers" in fields:
+        *tiers, last = fields["tiers"]
+        fields["tiers"] = [*tiers, {**last, "up_to": None}]
+    return parse_price(fields)
+
+
+def quantity_model(input: Input) -> Outcome:
+    quantity, to = number(input["quantity"]), rounding(input.get("rounding"))
+    if "prior_quantity" in input:
+        done = charge_increment(price(input), number(input["prior_quantity"]), quantity, None, rounding=to)
+    else:
+        chosen_by = optional(input.get("quantity_for_tier"))
+        done = charge(price(input), quantity, None, tier_quantity=chosen_by, rounding=to)
+    return outcome(done)
+
+
+def event_model(input: Input) -> Outcome:
+    to = rounding(input.get("rounding"))
+    if "prior_amount" in input:
+        amounts = exact_sum(number(amount) for amount in input["event_amounts"])
+        prior = number(input["prior_amount"])
+        return outcome(charge_increment(price(input), prior, amounts, None, rounding=to))
+    events = [event(value) for value in input.get("events", input.get("event_amounts", []))]
+    return outcome(charge_events(price(input), events, None, rounding=to))
+
+
+def event(value: Any) -> PricedEvent:
+    if isinstance(value, dict):
+        assert set(value) <= {"value", "dimension"}, value
+        return PricedEvent(number(value["value"]), value["dimension"])
+    return PricedEvent(number(value))
+
+
+def outcome(done: Charge) -> Outcome:
+    assert exact_sum(step.amount for step in done.steps) == done.amount
+    return {"amount": done.amount}
+
+
+for model, own in FIELDS.items():
+    adapts(model, *QUANTITY, *UNITS, *own)(quantity_model)
+for model, own in EVENT_FIELDS.items():
+    adapts(model, "model", "events", "event_amounts", "prior_amount", "rounding", *own)(event_model)
+
+
+@adapts("bucketed", "model", "buckets", "combine", "pricing", "rounding")
+def bucketed(input: Input) -> Outcome:
+    pricing = input["pricing"]
+    assert set(pricing) <= ADAPTERS[pricing["model"]].keys - {"quantity", "prior_quantity"}, pricing
+    quantities = [number(bucket) for bucket in input["buckets"]]
+    combine, to = input.get("combine", "rate_each_bucket"), rounding(input.get("rounding"))
+    assert combine in ("rate_each_bucket", "sum_then_rate"), combine
+    return outcome(charge_windows(price(pricing), quantities, None, combine=combine, rounding=to))
+
+
+@adapts("sum_of", "model", "parts", "rounding")
+def sum_of(input: Input) -> Outcome:
+    amounts: list[Decimal] = []
+    for part in input["parts"]:
+        assert part["model"] not in KINDS, part
+        adapter = ADAPTERS[part["model"]]
+        assert set(part) <= adapter.keys, part
+        amounts.append(adapter.run(part)["amount"])
+    total, to = exact_sum(amounts), rounding(input.get("rounding"))
+    return {"amount": total if to is None else to.of(total)}
+
+
+@adapts("unit_conversion", "model", "quantity", "unit_conversion")
+def unit_conversion(input: Input) -> Outcome:
+    return {"quantity": converted(number(input["quantity"]), conversion(input["unit_conversion"]))}
+
+
+def conversion(value: Any) -> UnitConversion:
+    rule = parse_price({"model": "per_unit", "unit_amount": "1", "unit_conversion": value})
+    assert rule.unit_conversion is not None
+    return rule.unit_conversion
+
+
+@adapts("usage_discount", "model", "quantity", "prior_quantity", "free_units")
+def usage_discount(input: Input) -> Outcome:
+    names = ("prior_quantity", "quantity", "free_units")
+    prior, quantity, free = (number(input.get(name, "0")) for name in names)
+    return {"quantity": billable_increment(prior, quantity, free)}

@@ -1,0 +1,70 @@
+"""Every golden case of a folder (`GOLDEN_DIR`, else the shared one beside the checkout), one test per case."""
+
+import json
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.golden import (
+    adapt_aggregations,
+    adapt_charges,
+    adapt_discounts_taxes,
+    adapt_periods,
+    adapt_proration,
+)
+from tests.golden.unsupported import KINDS, OPTIONS, TAGS
+from tests.golden.vocabulary import ADAPTERS, differences, number
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "golden"
+CASE_KEYS = {"id", "topic", "source", "description", "input", "expected", "semantics", "notes"}
+# Importing an adapter registers it.
+MODULES = (adapt_aggregations, adapt_charges, adapt_discounts_taxes, adapt_periods, adapt_proration)
+
+
+def collected() -> list[Any]:
+    """The cases of the folder, or one skipped entry that says why there are none."""
+    folder = Path(os.environ["GOLDEN_DIR"]) if os.environ.get("GOLDEN_DIR") else SHARED
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        if os.environ.get("GOLDEN_DIR"):
+            raise FileNotFoundError(f"GOLDEN_DIR is {folder}, and there is no *.json in it")
+        absent = pytest.mark.skip(reason=f"no golden cases in {folder}; set GOLDEN_DIR to their folder")
+        return [pytest.param({}, id="no-golden-cases", marks=absent)]
+    cases = [case for file in files for case in json.loads(file.read_text())]
+    return [pytest.param(case, id=str(case["id"])) for case in cases]
+
+
+def kind_of(input: dict[str, Any]) -> str:
+    """The word that decides which rules a case follows; invoices have none of their own."""
+    for name in ("kind", "model", "aggregation"):
+        if name in input:
+            return str(input[name])
+    return "invoice" if "lines" in input else "unknown"
+
+
+def reason_to_skip(kind: str, case: dict[str, Any]) -> str | None:
+    for tag in case.get("semantics") or []:
+        if tag in TAGS:
+            return f"{tag}: {TAGS[tag]}"
+    for key, value in case["input"].items():
+        if isinstance(value, str) and (key, value) in OPTIONS:
+            return f"{key} {value}: {OPTIONS[key, value]}"
+    return f"{kind}: {KINDS[kind]}" if kind in KINDS else None
+
+
+@pytest.mark.parametrize("case", collected())
+def test_golden_case(case: dict[str, Any]) -> None:
+    kind = kind_of(case["input"])
+    reason = reason_to_skip(kind, case)
+    if reason is not None:
+        pytest.skip(reason)
+    assert set(case) <= CASE_KEYS, f"keys outside the vocabulary: {set(case) - CASE_KEYS}"
+    assert kind in ADAPTERS, f"{kind!r} is not a kind of the vocabulary"
+    adapter = ADAPTERS[kind]
+    strange = set(case["input"]) - adapter.keys
+    assert not strange, f"input keys of {kind} outside the vocabulary: {sorted(strange)}"
+    tolerance = number(case["input"].get("tolerance", "0"))
+    assert differences(case["expected"], adapter.run(case["input"]), Decimal(tolerance)) == []

@@ -1,0 +1,43 @@
+"""What golden cases ask for that Watertight does not do, by kind, by option or by semantics tag, with the reason."""
+
+ONE_SYSTEM = "one system's own rule"
+NOT_YET_COMMITMENTS = "not yet: commitments"
+NOT_YET_CREDITS = "not yet: credits and grants"
+
+KINDS = {
+    "prorated_graduated": ONE_SYSTEM,
+    "block_tiered": ONE_SYSTEM,
+    "capacity": ONE_SYSTEM,
+    "prorated_sum": ONE_SYSTEM,
+    "prorated_unique_count": ONE_SYSTEM,
+    "burn_down": ONE_SYSTEM,
+    "billing_cycles_in_advance": ONE_SYSTEM,
+    "billable_until": ONE_SYSTEM,
+    "restart": ONE_SYSTEM,
+    "extension_days": ONE_SYSTEM,
+    "daily_rate": ONE_SYSTEM,
+    "true_up": NOT_YET_COMMITMENTS,
+    "spend_limits": NOT_YET_COMMITMENTS,
+    "commitment_overage": NOT_YET_COMMITMENTS,
+    "commitment_cumulative": NOT_YET_COMMITMENTS,
+    "clamp": NOT_YET_COMMITMENTS,
+    "prepaid_expiry": NOT_YET_COMMITMENTS,
+    "grant_order": NOT_YET_CREDITS,
+    "apply_to_lines": NOT_YET_CREDITS,
+    "wallet_allocation": NOT_YET_CREDITS,
+    "credit_notes": NOT_YET_CREDITS,
+    "progressive_credit": NOT_YET_CREDITS,
+    "rollover": NOT_YET_CREDITS,
+    "repair": NOT_YET_CREDITS,
+    "invoice": "not yet: a whole invoice with credits",
+}
+
+# Values of an input key: one system's day counts.
+OPTIONS = {
+    ("method", "month_actual"): ONE_SYSTEM,
+    ("method", "month_30_actual_days"): ONE_SYSTEM,
+    ("method", "month_30_360"): ONE_SYSTEM,
+}
+
+# Semantics tags of policies that are not taken; none so far.
+TAGS: dict[str, str] = {}
