@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 
 from contracts.lifecycle import add_one_time
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
 from billing.models import CreditUse, Document, Invoice, InvoiceStatus, PeriodClose
@@ -24,7 +25,9 @@ class UnableToDiscard(ValueError):
     """A draft that cannot be discarded, and why."""
 
 
-def void_invoice(invoice: Invoice, *, reason: str, at: dt.datetime, waive: bool = False, by: str = "") -> Invoice:
+def void_invoice(
+    invoice: Invoice, *, reason: str, at: dt.datetime, waive: bool = False, by: AbstractBaseUser | None = None
+) -> Invoice:
     """Void an issued document. Raises UnableToVoid."""
     if not reason.strip():
         raise UnableToVoid("A void needs a reason: say why this document was wrong.")
