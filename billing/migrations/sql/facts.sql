@@ -114,6 +114,8 @@ BEGIN
     THEN
         RETURN NEW;
     END IF;
+    -- Wait for the batches that were labelled by the old definition (watertight_directory_version).
+    PERFORM pg_advisory_xact_lock(hashtext('billing_meters'), 0);
     IF EXISTS (SELECT 1 FROM billing_bucket WHERE meter_id = OLD.id LIMIT 1) THEN
         RAISE EXCEPTION 'meter % has events: what it counts cannot change', OLD.key USING ERRCODE = '23514';
     END IF;
