@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 
-from contracts.lifecycle import add_one_time
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
 from billing.models import CreditUse, Document, Invoice, InvoiceStatus, PeriodClose
+from contracts.lifecycle import add_one_time
 from contracts.models import Contract
 
 

@@ -153,7 +153,7 @@ class CreditNoteManager(models.Manager["CreditNote"]):
 class CreditNote(Invoice):
     """A document below zero; spent on later invoices."""
 
-    objects = CreditNoteManager()  # type: ignore[assignment]
+    objects = CreditNoteManager()  # type: ignore[assignment,misc]
 
     class Meta:
         proxy = True
