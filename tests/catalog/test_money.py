@@ -9,9 +9,11 @@ from catalog.money import (
     RoundingMode,
     UnableToSplit,
     UnknownCurrency,
+    decimal_of,
     exact,
     exact_sum,
     minor_places,
+    minor_units,
     money_text,
     quantity_text,
     quantize,
@@ -70,9 +72,7 @@ def test_an_unknown_currency_is_an_error(currency: str) -> None:
         ("floor", [2, -3, 2, -3]),
     ],
 )
-def test_the_four_rounding_modes_treat_ties_and_signs_as_named(
-    mode: RoundingMode, rounded: list[int]
-) -> None:
+def test_the_four_rounding_modes_treat_ties_and_signs_as_named(mode: RoundingMode, rounded: list[int]) -> None:
     values = [D("2.5"), D("-2.5"), D("2.4"), D("-2.6")]
     assert [quantize(value, 0, mode) for value in values] == rounded
     assert [quantize(Fraction(value), 0, mode) for value in values] == rounded
@@ -145,3 +145,18 @@ def test_quantities_are_printed_without_exponent_or_trailing_zeros() -> None:
         "0",
         "0.0000001",
     ]
+
+
+def test_an_amount_is_counted_in_minor_units_and_in_the_steps_a_processor_takes() -> None:
+    assert minor_units(D("5.124"), 3) == 5124
+    assert [minor_units(D("5.124"), 3, 10, mode) for mode in ("half_up", "floor", "ceil")] == [
+        5120,
+        5120,
+        5130,
+    ]
+
+
+def test_a_ratio_is_a_decimal_that_is_exact_where_it_ends() -> None:
+    assert decimal_of(Fraction(1, 2**40)) == D(5) ** 40 / D(10) ** 40
+    assert decimal_of(Fraction(2, 3), 4) == D("0.6667")
+    assert decimal_of(Fraction(-7, 1)) == -7

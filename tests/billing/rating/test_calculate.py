@@ -1,6 +1,12 @@
+from decimal import Decimal as D
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from billing.rating.calculate import InvalidRequest, calculate
+from catalog.money import exact_sum
+from catalog.pricing import ARITHMETIC_FIELDS, known_models
 
 PRICE = {
     "key": "tokens",
@@ -82,3 +88,52 @@ def test_an_array_is_answered_by_an_array_and_money_has_its_places() -> None:
 )
 def test_what_cannot_be_calculated_is_refused_by_name(request_: object, fault: tuple[str, str]) -> None:
     assert faults(request_) == {fault}
+
+
+numbers = st.one_of(
+    st.sampled_from(["0", "1", "12.5", "-3", "1e30", "1e-30", "1e999999", "NaN", "x", ""]),
+    st.integers(-10, 10**30),
+    st.floats(),
+    st.none(),
+    st.booleans(),
+)
+anything = st.one_of(numbers, st.lists(numbers, max_size=2), st.dictionaries(st.text(max_size=3), numbers))
+tiers = st.lists(
+    st.dictionaries(
+        st.sampled_from(["up_to", "unit_amount", "flat_amount", "rate_percent", "unit_amounts", "cap_amount"]),
+        anything,
+    ),
+    max_size=3,
+)
+prices = st.builds(
+    lambda model, fields, tiers: {"model": model, **fields, **({"tiers": tiers} if tiers else {})},
+    st.sampled_from([*known_models(), "barter", None]),
+    st.dictionaries(st.sampled_from(sorted(ARITHMETIC_FIELDS - {"model", "tiers"})), anything, max_size=4),
+    tiers,
+)
+requests = st.dictionaries(
+    st.sampled_from(["currency", "price", "quantity", "events"]),
+    st.one_of(anything, prices, st.sampled_from(["USD", "JPY"])),
+)
+
+
+@given(request_=st.one_of(anything, requests, st.lists(requests, max_size=2)))
+def test_whatever_is_sent_is_calculated_or_refused_by_name(request_: object) -> None:
+    try:
+        calculate(request_)
+    except InvalidRequest as refused:
+        assert refused.errors
+
+
+@given(price=prices, quantity=st.sampled_from(["0", "7", "-2.5", "1e30", "1e-30"]))
+def test_any_price_that_is_read_can_be_charged(price: dict[str, object], quantity: str) -> None:
+    for use in ({"quantity": quantity}, {"events": [{"value": quantity, "dimension": "eu"}]}):
+        try:
+            answer = calculate({"currency": "USD", "price": price, **use})
+        except InvalidRequest as refused:
+            assert refused.errors
+        else:
+            assert isinstance(answer, dict)
+            steps = answer["steps"]
+            assert isinstance(steps, list)
+            assert exact_sum(D(step["amount"]) for step in steps) == D(str(answer["amount"]))

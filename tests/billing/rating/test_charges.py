@@ -88,9 +88,7 @@ def test_an_amount_is_rounded_to_the_minor_unit_of_its_currency() -> None:
         ("per_unit", {"unit_amount": "1", "minimum_amount": "5"}, "5"),
     ],
 )
-def test_no_use_costs_nothing_but_flat_parts_and_minimums(
-    model: str, fields: dict[str, Any], amount: str
-) -> None:
+def test_no_use_costs_nothing_but_flat_parts_and_minimums(model: str, fields: dict[str, Any], amount: str) -> None:
     assert charge(rule(model, **fields), D(0), "USD").amount == D(amount)
 
 
@@ -235,9 +233,7 @@ def test_the_steps_add_up_to_the_amount(
     currency: str | None,
 ) -> None:
     conversion = {"op": "divide", "factor": factor}
-    price = rule(
-        model, tiers=tiers, included_units=included, minimum_amount=minimum, unit_conversion=conversion
-    )
+    price = rule(model, tiers=tiers, included_units=included, minimum_amount=minimum, unit_conversion=conversion)
     done = charge(price, quantity, currency)
     assert exact_sum(step.amount for step in done.steps) == done.amount
     for step in done.steps:
