@@ -1,0 +1,282 @@
+"""A contract from draft to approval, its amendments and its end.
+
+Terms of an approved contract are superseded, never edited: an amendment leaves alone what it does not change, so keys
+and histories survive, and counts the contract's `revision` up exactly when terms changed. It may reach back in time;
+what that changes in closed periods becomes adjustments.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import transaction
+
+from catalog.auditing import sign
+from catalog.models import Plan, PlanVersion
+from catalog.pricing import FieldError
+from catalog.publishing import OPERATOR
+from contracts.checking import faults
+from contracts.drafts import (
+    DiscountDraft,
+    LineDraft,
+    OneTimeDraft,
+    TermsDraft,
+    terms_draft,
+    terms_of,
+)
+from contracts.models import Contract, ContractStatus, Customer, Discount
+
+
+class UnableToApprove(Exception):
+    """The contract cannot take the step; `errors` says everything that is in the way."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        self.errors = list(errors)
+        super().__init__("; ".join(f"{error.path}: {error.detail}" for error in errors))
+
+
+class UnableToAmend(UnableToApprove):
+    """The contract cannot be changed like that; it stays as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """When, who and why, as the histories of the changed rows say it."""
+
+    at: dt.datetime
+    by: AbstractBaseUser | None
+    reason: str
+
+
+def draft(contract: Contract, terms: TermsDraft, *, at: dt.datetime, by: AbstractBaseUser | None = None) -> Contract:
+    """Store a contract that is not approved yet with these terms, in place of those it had."""
+    with transaction.atomic():
+        if contract.pk is not None:
+            stored = _locked(contract)
+            if stored.status == ContractStatus.APPROVED:
+                raise UnableToAmend([FieldError("status", "invalid", f"{stored} is approved; amend it")])
+            for rows in (stored.lines, stored.discounts, stored.one_time_terms):
+                rows.all().delete()
+        contract.status = ContractStatus.DRAFT
+        signature = Signature(at, by, "Drafted")
+        _save(contract, signature)
+        wanted: tuple[Sequence[Any], ...] = (terms.lines, terms.discounts, terms.one_time)
+        for each in wanted:
+            for position, term in enumerate(each):
+                _save(term.row(contract, position), signature)
+    return contract
+
+
+def submit(contract: Contract, *, at: dt.datetime, by: AbstractBaseUser | None = None) -> Contract:
+    """Hand a draft over for approval. Raises UnableToApprove."""
+
+    def step(locked: Contract) -> None:
+        if locked.status != ContractStatus.DRAFT:
+            raise UnableToApprove([FieldError("status", "invalid", f"{locked} is {locked.status}, not a draft")])
+        _demand_sound(locked)
+        locked.status = ContractStatus.REVIEW
+        _save(locked, Signature(at, by, _said("Submitted for approval", by)))
+
+    return _step(contract, step)
+
+
+def approve(contract: Contract, *, at: dt.datetime, by: AbstractBaseUser | None = None) -> Contract:
+    """Let the contract count; not by the person who submitted it.
+
+    Without a user the operator at the command line stands for both persons, and a draft may be approved at once.
+    Raises UnableToApprove.
+    """
+
+    def step(locked: Contract) -> None:
+        if locked.status == ContractStatus.APPROVED:
+            raise UnableToApprove([FieldError("status", "invalid", f"{locked} is approved already")])
+        if by is not None:
+            _demand_another(locked, by)
+        _demand_sound(locked)
+        locked.status = ContractStatus.APPROVED
+        _save(locked, Signature(at, by, _said("Approved", by)))
+
+    return _step(contract, step)
+
+
+def amend(
+    contract: Contract,
+    *,
+    at: dt.datetime,
+    by: AbstractBaseUser | None = None,
+    lines: Sequence[LineDraft] | None = None,
+    discounts: Sequence[DiscountDraft] | None = None,
+    one_time: Sequence[OneTimeDraft] | None = None,
+    reason: str = "",
+) -> Contract:
+    """Replace the lists that are named. Raises UnableToAmend."""
+
+    def amended(locked: Contract, terms: TermsDraft) -> TermsDraft:
+        return terms_draft(
+            terms.lines if lines is None else lines,
+            terms.discounts if discounts is None else discounts,
+            terms.one_time if one_time is None else one_time,
+        )
+
+    return _amend(contract, amended, Signature(at, by, reason or _said("Amended", by)))
+
+
+def move_to_version(
+    contract: Contract,
+    plan: Plan,
+    version: PlanVersion,
+    on: dt.date,
+    *,
+    at: dt.datetime,
+    by: AbstractBaseUser | None = None,
+) -> Contract:
+    """From that day on, let the lines of a plan stand on another of its versions. Raises UnableToAmend."""
+
+    def moved(locked: Contract, terms: TermsDraft) -> TermsDraft:
+        lines: list[LineDraft] = []
+        for line in terms.lines:
+            if line.plan_version.plan_id != plan.pk or not _runs(line, on) or line.plan_version == version:
+                lines.append(line)
+                continue
+            if line.starts_on < on:
+                lines.append(replace(line, ends_on=on))
+            lines.append(replace(line, plan_version=version, starts_on=on))
+        if len(lines) == len(terms.lines) and tuple(lines) == terms.lines:
+            detail = f"no line of {locked} is on another version of {plan.key} on {on}"
+            raise UnableToAmend([FieldError("plan", "unknown", detail)])
+        return replace(terms, lines=tuple(lines))
+
+    if version.plan_id != plan.pk:
+        raise UnableToAmend([FieldError("version", "invalid", f"{version} is not a version of {plan.key}")])
+    return _amend(contract, moved, Signature(at, by, _said(f"Moved to {version} on {on}", by)))
+
+
+def add_one_time(
+    contract: Contract,
+    key: str,
+    description: str,
+    amount: Decimal,
+    on: dt.date,
+    *,
+    at: dt.datetime,
+    by: AbstractBaseUser | None = None,
+) -> Contract:
+    """Charge an amount once, or give one back (below zero), on a day of the contract. Raises UnableToAmend."""
+
+    def added(locked: Contract, terms: TermsDraft) -> TermsDraft:
+        return replace(terms, one_time=(*terms.one_time, OneTimeDraft(key, description, amount, on)))
+
+    return _amend(contract, added, Signature(at, by, _said(description, by)))
+
+
+def end(
+    contract: Contract, on: dt.date, *, at: dt.datetime, by: AbstractBaseUser | None = None, reason: str = ""
+) -> Contract:
+    """Let the contract end: `on` is the first day out. Lines end with it. Raises UnableToAmend."""
+
+    def ended(locked: Contract, terms: TermsDraft) -> TermsDraft:
+        locked.ends_on = on
+        return replace(
+            terms,
+            lines=tuple(
+                replace(line, ends_on=on) if line.ends_on is not None and line.ends_on > on else line
+                for line in terms.lines
+                if line.starts_on < on
+            ),
+        )
+
+    return _amend(contract, ended, Signature(at, by, reason or _said(f"Ended on {on}", by)))
+
+
+def _amend(contract: Contract, change: Callable[[Contract, TermsDraft], TermsDraft], signature: Signature) -> Contract:
+    def step(locked: Contract) -> None:
+        if locked.status != ContractStatus.APPROVED:
+            detail = f"{locked} is not approved yet; edit the draft"
+            raise UnableToAmend([FieldError("status", "invalid", detail)])
+        before, ended_on = terms_of(locked), locked.ends_on
+        after = change(locked, before)
+        if errors := faults(locked, after):
+            raise UnableToAmend(errors)
+        changed = [
+            _supersede(locked, locked.lines.in_force(), after.lines, signature),
+            _supersede(locked, locked.discounts.in_force(), after.discounts, signature),
+            _supersede(locked, locked.one_time_terms.in_force(), after.one_time, signature),
+            locked.ends_on != ended_on,
+        ]
+        if any(changed):
+            locked.revision += 1
+            _save(locked, signature)
+
+    return _step(contract, step)
+
+
+def _supersede(contract: Contract, rows: Any, wanted: Sequence[Any], signature: Signature) -> bool:
+    """Make the rows in force say what is wanted; rows that say it already are left alone. Whether any changed."""
+    missing = list(enumerate(wanted))
+    replaced = []
+    for row in rows:
+        said = next((one for one in missing if _says(row, *one)), None)
+        if said is None:
+            replaced.append(row)
+        else:
+            missing.remove(said)
+    for row in replaced:
+        row.superseded_at = signature.at
+        _save(row, signature)
+    for position, term in missing:
+        _save(term.row(contract, position), signature)
+    return bool(replaced or missing)
+
+
+def _says(row: Any, position: int, term: Any) -> bool:
+    """Whether a row says the term already. Discounts are taken in their order, so their place is a part of them."""
+    return bool(type(term).of(row) == term and (not isinstance(row, Discount) or row.position == position))
+
+
+def _step(contract: Contract, step: Callable[[Contract], None]) -> Contract:
+    """Take a step on the locked row; the caller's instance follows it."""
+    with transaction.atomic():
+        locked = _locked(contract)
+        step(locked)
+    contract.status, contract.revision, contract.ends_on = locked.status, locked.revision, locked.ends_on
+    return contract
+
+
+def _locked(contract: Contract) -> Contract:
+    """The row under lock, and before it its customer's: two contracts must not come to bill the same use."""
+    customer = Customer.objects.select_for_update().get(pk=contract.customer_id)
+    locked = Contract.objects.select_for_update(of=("self",)).select_related("seller").get(pk=contract.pk)
+    locked.customer = customer
+    return locked
+
+
+def _demand_sound(contract: Contract) -> None:
+    if errors := faults(contract, terms_of(contract)):
+        raise UnableToApprove(errors)
+
+
+def _demand_another(contract: Contract, by: AbstractBaseUser) -> None:
+    if contract.status != ContractStatus.REVIEW:
+        raise UnableToApprove([FieldError("status", "invalid", f"{contract} must be submitted first")])
+    submitted = contract.history.filter(status=ContractStatus.REVIEW).latest("history_id")
+    if submitted.history_user_id == by.pk:
+        detail = "whoever submitted a contract cannot approve it; ask another person"
+        raise UnableToApprove([FieldError("by", "same_person", detail)])
+
+
+def _runs(line: LineDraft, on: dt.date) -> bool:
+    return line.starts_on <= on and (line.ends_on is None or on < line.ends_on)
+
+
+def _save(row: Any, signature: Signature) -> None:
+    sign(row, signature.at, signature.by, signature.reason)
+    row.save()
+
+
+def _said(deed: str, by: AbstractBaseUser | None) -> str:
+    return deed if by is not None else f"{deed} {OPERATOR}"
