@@ -39,7 +39,8 @@ def void_invoice(
         invoice.voided_at, invoice.void_reason, invoice.waived = at, reason, waive
         invoice.save(update_fields=["status", "voided_at", "void_reason", "waived"])
         CreditUse.objects.standing().filter(invoice=invoice).update(returned_at=at)
-        _open_again(invoice, at)
+        PeriodClose.objects.standing().filter(invoice=invoice).update(reopened_at=at)
+        _rate_again(invoice)
         if waive and invoice.subtotal:
             add_one_time(
                 contract,
@@ -60,7 +61,8 @@ def discard_draft(invoice: Invoice, *, at: dt.datetime) -> None:
         draft = Invoice.objects.select_for_update().get(pk=invoice.pk)
         if draft.status != InvoiceStatus.DRAFT:
             raise UnableToDiscard(f"{draft.number} is issued: void it instead, so that its number stays accounted for.")
-        _open_again(draft, at)
+        PeriodClose.objects.standing().filter(invoice=draft).update(reopened_at=at, invoice=None)
+        _rate_again(draft)
         draft.delete()
 
 
@@ -74,9 +76,8 @@ def _check_voidable(invoice: Invoice) -> None:
         raise UnableToVoid(f"{invoice.number} was spent on {spent.invoice.number}: void that invoice first.")
 
 
-def _open_again(invoice: Invoice, at: dt.datetime) -> None:
-    """Open the period the document closed, and have other closed periods it has lines of rated again."""
-    standing = PeriodClose.objects.standing()
-    standing.filter(invoice=invoice).update(reopened_at=at)
+def _rate_again(invoice: Invoice) -> None:
+    """Have the closed periods that the document has lines of rated again."""
     periods = invoice.lines.values("period_starts_at").distinct()
-    standing.filter(contract=invoice.contract_id, starts_at__in=periods).update(stale=True)
+    standing = PeriodClose.objects.standing().filter(contract=invoice.contract_id, starts_at__in=periods)
+    standing.update(stale=True)

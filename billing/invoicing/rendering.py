@@ -35,6 +35,7 @@ def document_json(
     currency = invoice.currency
     return {
         "id": invoice.pk,
+        "document": invoice.document,
         "number": invoice.number,
         "status": status,
         "purpose": invoice.purpose,
