@@ -4,8 +4,8 @@ The owner makes tables, the application uses them. The application gets what is 
 else, never TRUNCATE. Access to a partition goes through its parent, so partitions get no grant of their own.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from psycopg import sql
@@ -30,6 +30,12 @@ class TableGrant:
     def fact(cls, *changing: str) -> "TableGrant":
         """Append-only: rows are added and read; only the named columns may change later."""
         return cls(update=changing or False, delete=False)
+
+    def limited_to(self, columns: Container[str]) -> "TableGrant":
+        """The same without the columns that the table does not have."""
+        if not isinstance(self.update, tuple):
+            return self
+        return replace(self, update=tuple(name for name in self.update if name in columns))
 
 
 class Cursor(Protocol):
@@ -88,21 +94,22 @@ def grant_table(cursor: Cursor, role: str, table: str, grant: TableGrant) -> Non
         run(cursor, f"GRANT UPDATE ({columns}) ON TABLE {{}}.{{}} TO {{}}", *grant.update, SCHEMA, table, role)
 
 
-def grant_functions(cursor: Cursor, role: str, names: Iterable[str]) -> None:
-    """Let `role`, and no longer everybody, call these functions of `public`."""
-    for name in names:
-        cursor.execute(
-            "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = %s AND pronamespace = %s::regnamespace",
-            [name, SCHEMA],
-        )
-        signatures = [signature for (signature,) in cursor.fetchall()]
-        if not signatures:
-            raise UnableToGrant(f"There is no function {name} in the schema {SCHEMA}.")
-        for signature in signatures:
-            # A regprocedure comes out of the database quoted.
-            cursor.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
-            if is_another(cursor, role):
-                run(cursor, f"GRANT EXECUTE ON FUNCTION {signature} TO {{}}", role)
+def grant_functions(cursor: Cursor, role: str) -> None:
+    """Let `role`, and no longer everybody, call the owner's SECURITY DEFINER functions of `public`.
+
+    They are the doors the application has where it holds no rights itself. Triggers need no such right.
+    """
+    if not is_another(cursor, role):
+        return
+    cursor.execute(
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = %s::regnamespace AND prosecdef "
+        "AND proowner = current_user::regrole AND prorettype <> 'trigger'::regtype ORDER BY oid",
+        [SCHEMA],
+    )
+    for (signature,) in cursor.fetchall():
+        # A regprocedure comes out of the database quoted.
+        cursor.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+        run(cursor, f"GRANT EXECUTE ON FUNCTION {signature} TO {{}}", role)
 
 
 def grant_database(cursor: Cursor, role: str, exclusively: bool) -> None:

@@ -15,13 +15,14 @@ class Command(DjangoMigrate):
         super().add_arguments(parser)
         parser.set_defaults(database=None)
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def execute(self, *args: Any, **options: Any) -> None:
+        # Not `handle`: Django's checks before it already ask the server for its version.
         aliases = [options["database"]] if options["database"] else ALIASES
         try:
             start_server(self.stderr.write)
             for alias in aliases:
                 create_if_missing(alias, self.stderr.write)
                 with as_owner(alias):
-                    super().handle(*args, **{**options, "database": alias})
+                    super().execute(*args, **{**options, "database": alias})
         except (UnableToStart, UnableToPrepare) as error:
             raise CommandError(str(error)) from error
