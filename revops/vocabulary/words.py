@@ -1,0 +1,357 @@
+"""The words of the files. What a file leaves out is None here; its plain meaning is given where the words are used."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+
+from catalog.pricing import ARITHMETIC_FIELDS
+from catalog.publishing import STORED_FIELDS
+from revops.vocabulary.decoding import Country, Currency, Key, Zone
+
+MAIN = Key("main")
+
+
+def not_yet(*names: str) -> dict[str, str]:
+    """Words of the language that nothing here acts on yet."""
+    return {name: f"{name.replace('_', ' ')} {_is_or_are(name)} not supported yet" for name in names}
+
+
+def elsewhere(command: str, *names: str) -> dict[str, str]:
+    """Words of another kind of file."""
+    return {name: f"{name} cannot be here; {command} takes them, from a file of its own" for name in names}
+
+
+def _is_or_are(name: str) -> str:
+    return "are" if name.endswith("s") and not name.endswith("ss") else "is"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SellerWords:
+    key: Key = MAIN
+    name: str | None = None
+    country: Country | None = None
+    address: str | None = None
+    tax_id: str | None = None
+    currency: Currency | None = None
+    timezone: Zone | None = None
+    tolerance_window: dt.timedelta | None = None
+    payment_terms_days: int | None = None
+    review_drafts: bool | None = None
+    later: ClassVar = not_yet("number_series", "proration", "refunds", "tax_ids", "e_invoices", "ledger")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceWords:
+    key: str
+    name: str | None = None
+    tolerance_window: dt.timedelta | None = None
+    clock_skew: dt.timedelta | None = None
+    later: ClassVar = not_yet("rules", "cadence", "control_totals")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaxRateWords:
+    code: Key
+    percent: Decimal
+    country: Country
+    description: str | None = None
+    effective_from: dt.date | None = None
+    later: ClassVar = not_yet("behavior", "inclusive", "compound", "reverse_charge", "exempt", "region", "until")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureWords:
+    key: Key
+    name: str | None = None
+    description: str | None = None
+    later: ClassVar = not_yet("meter", "entitlements")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeterWords:
+    key: Key
+    event_type: str
+    aggregation: Literal["count", "sum", "max", "min", "avg", "latest", "unique_count", "weighted_sum"]
+    value: str | None = None
+    group_by: tuple[str, ...] | None = None
+    filters: dict[str, Any] | None = None
+    name: str | None = None
+    unit: str | None = None
+    allow_negative: bool | None = None
+    later: ClassVar = not_yet("rounding", "window", "unit_conversion", "multiplier", "empty_result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TierWords:
+    up_to: Decimal | None = None
+    unit_amount: Decimal | None = None
+    flat_amount: Decimal | None = None
+    later: ClassVar = not_yet("cap_amount", "rate_percent", "unit_amounts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriceWords:
+    key: Key
+    kind: Literal["recurring", "usage", "one_time"]
+    model: str
+    name: str | None = None
+    meter: str | None = None
+    unit_amount: Decimal | None = None
+    flat_amount: Decimal | None = None
+    package_size: Decimal | None = None
+    package_amount: Decimal | None = None
+    tiers: tuple[TierWords, ...] | None = None
+    included_units: Decimal | None = None
+    minimum_amount: Decimal | None = None
+    maximum_amount: Decimal | None = None
+    billing: Literal["in_arrears", "in_advance"] = "in_arrears"
+    prorate: bool | None = None
+    later: ClassVar = not_yet(
+        *sorted(ARITHMETIC_FIELDS - STORED_FIELDS),
+        *("included", "filters", "group_by", "group", "tax", "tax_rates", "trial_days", "interval", "dimensions"),
+    )
+
+    def arithmetic(self) -> dict[str, Any]:
+        """The fields `parse_price` reads, without those that are absent."""
+        found = {name: getattr(self, name) for name in STORED_FIELDS - {"tiers"}}
+        if self.tiers is not None:
+            found["tiers"] = [
+                {"up_to": one.up_to, "unit_amount": one.unit_amount, "flat_amount": one.flat_amount}
+                for one in self.tiers
+            ]
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionWords:
+    effective_from: dt.date | None = None
+    currency: Currency | None = None
+    prices: tuple[PriceWords, ...] = ()
+    later: ClassVar = not_yet("entitlements", "commitments", "credits", "trial_days", "status")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanWords:
+    key: Key
+    name: str | None = None
+    interval: Literal["day", "week", "month", "quarter", "half_year", "year"] | None = None
+    tolerance_window: dt.timedelta | None = None
+    versions: tuple[VersionWords, ...] = ()
+    later: ClassVar = not_yet("entitlements", "commitments", "trial_days", "interval_count", "features")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContactWords:
+    email: str
+    name: str | None = None
+    receives_invoices: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomerWords:
+    key: Key
+    name: str | None = None
+    country: Country | None = None
+    timezone: Zone | None = None
+    tax_id: str | None = None
+    billing_address: str | None = None
+    subjects: tuple[str, ...] | None = None
+    contacts: tuple[ContactWords, ...] | None = None
+    later: ClassVar = not_yet(
+        "tax_exempt", "reverse_charge", "tax_rates", "credits", "parent", "currency", "payment_method"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineWords:
+    plan: str
+    version: int | None = None
+    quantity: Decimal | None = None
+    from_: dt.date | None = field(default=None, metadata={"word": "from"})
+    until: dt.date | None = None
+    key: Key | None = None
+    later: ClassVar = not_yet("overrides", "entitlements", "commitments", "discounts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscountWords:
+    kind: Literal["percent", "amount"]
+    value: Decimal
+    applies_to: tuple[str, ...] | None = None
+    from_: dt.date | None = field(default=None, metadata={"word": "from"})
+    until: dt.date | None = None
+    key: Key | None = None
+    later: ClassVar = not_yet("code", "interval", "total", "periods", "share_method")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneTimeWords:
+    key: Key
+    description: str
+    amount: Decimal
+    on: dt.date
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContractWords:
+    number: str
+    customer: str
+    starts_on: dt.date
+    lines: tuple[LineWords, ...]
+    seller: str | None = None
+    currency: Currency | None = None
+    ends_on: dt.date | None = None
+    anchor: Literal["start", "calendar"] | None = None
+    timezone: Zone | None = None
+    tolerance_window: dt.timedelta | None = None
+    payment_terms_days: int | None = None
+    purchase_order: str | None = None
+    discounts: tuple[DiscountWords, ...] | None = None
+    one_time: tuple[OneTimeWords, ...] | None = None
+    later: ClassVar = not_yet(
+        "renewal", "commitments", "credits", "overrides", "entitlements", "spend_cap", "trial_days"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventPointWords:
+    """Takes an event back."""
+
+    source: str
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmendEventWords(EventPointWords):
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigrateWords:
+    contract: str
+    plan: str
+    version: int
+    on: dt.date
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmendWords:
+    contract: str
+    lines: tuple[LineWords, ...] | None = None
+    discounts: tuple[DiscountWords, ...] | None = None
+    one_time: tuple[OneTimeWords, ...] | None = None
+    ends_on: dt.date | None = None
+    later: ClassVar = not_yet("renewal", "commitments", "credits", "overrides", "entitlements")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoidInvoiceWords:
+    """Which invoice: by its number, or by customer (or contract) and the first day of its period."""
+
+    reason: str
+    customer: str | None = None
+    contract: str | None = None
+    period_start: dt.date | None = None
+    number: str | None = None
+    purpose: Literal["close", "advance", "adjustment"] | None = None
+    waive: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BillRunWords:
+    customer: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepWords:
+    """What happens at an instant: one deed."""
+
+    at: dt.datetime
+    events: tuple[Any, ...] | None = None
+    preview: str | None = None
+    bill_run: bool | BillRunWords | None = None
+    void_event: EventPointWords | None = None
+    amend_event: AmendEventWords | None = None
+    migrate: MigrateWords | None = None
+    amend: AmendWords | None = None
+    void_invoice: VoidInvoiceWords | None = None
+    later: ClassVar = not_yet(
+        "renew", "top_up", "grant", "payment", "pay", "refund", "release", "issue_invoice", "propose", "control_total"
+    )
+
+    def deeds(self) -> list[str]:
+        return [name for name in STEP_DEEDS if getattr(self, name) is not None]
+
+
+STEP_DEEDS = (
+    "events",
+    "preview",
+    "bill_run",
+    "void_event",
+    "amend_event",
+    "migrate",
+    "amend",
+    "void_invoice",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileWords:
+    """What catalog, contract and scenario files share. Zone and tolerance window are the seller's."""
+
+    currency: Currency | None = None
+    timezone: Zone | None = None
+    tolerance_window: dt.timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogWords(FileWords):
+    seller: SellerWords | None = None
+    sources: tuple[SourceWords, ...] = ()
+    tax_rates: tuple[TaxRateWords, ...] = ()
+    features: tuple[FeatureWords, ...] = ()
+    meters: tuple[MeterWords, ...] = ()
+    plans: tuple[PlanWords, ...] = ()
+    later: ClassVar = {
+        **not_yet("entitlements", "commitments", "credits"),
+        **elsewhere("load_contracts", "customers", "contracts"),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContractsWords(FileWords):
+    customers: tuple[CustomerWords, ...] = ()
+    contracts: tuple[ContractWords, ...] = ()
+    later: ClassVar = elsewhere("load_catalog", "seller", "sources", "tax_rates", "features", "meters", "plans")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """The part of the outcome that a scenario expects; what is None is not compared."""
+
+    invoices: tuple[Any, ...] | None = None
+    previews: tuple[Any, ...] | None = None
+    credit_notes: tuple[Any, ...] | None = None
+    quarantine: tuple[Any, ...] | None = None
+    notices: tuple[Any, ...] | None = None
+    entitlements: tuple[Any, ...] | None = None
+
+    def named(self) -> Iterable[tuple[str, list[Any]]]:
+        for name in ("invoices", "previews", "credit_notes", "quarantine", "notices", "entitlements"):
+            expected = getattr(self, name)
+            if expected is not None:
+                yield name, list(expected)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScenarioWords(CatalogWords, ContractsWords):
+    name: str = ""
+    description: str = ""
+    steps: tuple[StepWords, ...] = ()
+    expect: Expectation | None = None
+    later: ClassVar = not_yet("entitlements", "commitments", "credits", "payments")
