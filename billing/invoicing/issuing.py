@@ -36,7 +36,7 @@ def issue(invoice: Invoice, *, at: dt.datetime) -> Invoice:
         if draft is None:
             raise UnableToIssue("This draft is gone: it was discarded, and a bill run will make it again.")
         if draft.status != InvoiceStatus.DRAFT:
-            raise UnableToIssue(f"{draft.number} is {draft.get_status_display()} already; only a draft can be issued.")
+            raise UnableToIssue(f"{draft.number} is {draft.status} already; only a draft can be issued.")
         issue_drafts([draft], at)
     return draft
 

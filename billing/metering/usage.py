@@ -93,7 +93,7 @@ def measure(asks: Sequence[Ask]) -> dict[Ask, Measured]:
 
 
 def _read(asks: Sequence[Ask], meters: Mapping[int, Meter]) -> Iterable[tuple[Any, ...]]:
-    columns = [
+    columns: list[Any] = [
         list(range(len(asks))),
         [ask.customer_id for ask in asks],
         [ask.meter_id for ask in asks],
@@ -103,7 +103,8 @@ def _read(asks: Sequence[Ask], meters: Mapping[int, Meter]) -> Iterable[tuple[An
     ]
     with connection.cursor() as cursor:
         cursor.execute(_MEASURE, columns)
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 def _partial(
