@@ -104,7 +104,7 @@ def test_reading_the_settings_starts_no_server_and_the_server_comes_as_they_say(
     env = make_home()
     plan = connection_settings(env)
     assert plan.embedded
-    assert not status(env).running
+    assert (status(env).running, status(env).version) == (False, None)
     assert connection_settings(env) == plan
     ensure_running(env)
     assert connection_settings(env) == plan
