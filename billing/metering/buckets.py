@@ -1,0 +1,126 @@
+"""Buckets: what a batch adds, gathered in memory, then added in one statement.
+
+A bucket holds the partials of its meter's aggregation as billing/metering/aggregation.py defines them; tests compare
+the two. Its row is only ever changed by whoever holds the clock of its customer, so buckets need no order of locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+import psycopg
+from msgspec import Struct
+
+from billing.metering.binary import bigints, instants, texts
+from billing.metering.labelling import Reading
+
+QUARTER = 15 * 60 * 1_000_000  # microseconds
+
+# customer, meter, start (microseconds since EPOCH, a multiple of a quarter), group
+BucketKey = tuple[int, int, int, str]
+Number = int | Decimal
+
+
+class Addition(Struct):
+    """What some events add to one bucket; what its aggregation does not keep is None."""
+
+    n: int = 0
+    total: Number | None = None
+    maximum: Number | None = None
+    minimum: Number | None = None
+    latest: tuple[int, Number] | None = None  # (instant, value): one batch has one stamp per customer
+    weighted: Number | None = None
+
+
+def gather(
+    additions: dict[BucketKey, Addition], customer_id: int, occurred_at: int, readings: Iterable[Reading]
+) -> None:
+    """Add the readings of one event. Call within `exact_arithmetic()`."""
+    starts_at = occurred_at - occurred_at % QUARTER
+    for reading in readings:
+        meter = reading.meter
+        key = (customer_id, meter.id, starts_at, reading.group)
+        addition = additions.get(key)
+        if addition is None:
+            addition = additions[key] = Addition()
+        addition.n += 1
+        kind, value = meter.aggregation, reading.value
+        if value is None or isinstance(value, str):
+            continue  # count keeps only n; the values of unique_count stay with the events
+        if kind == "sum" or kind == "avg":
+            addition.total = value if addition.total is None else addition.total + value
+        elif kind == "max":
+            addition.maximum = value if addition.maximum is None else max(addition.maximum, value)
+        elif kind == "min":
+            addition.minimum = value if addition.minimum is None else min(addition.minimum, value)
+        elif kind == "latest":
+            here = (occurred_at, value)
+            addition.latest = here if addition.latest is None else max(addition.latest, here)
+        else:
+            weighted = value * (starts_at + QUARTER - occurred_at)
+            addition.total = value if addition.total is None else addition.total + value
+            addition.weighted = weighted if addition.weighted is None else addition.weighted + weighted
+
+
+ADD = """
+    INSERT INTO billing_bucket AS bucket (
+        customer_id, meter_id, starts_at, "group", n, total, maximum, minimum,
+        latest, latest_at, latest_clock, weighted, clock
+    )
+    SELECT customer_id, meter_id, starts_at, "group", n, total::numeric, maximum::numeric, minimum::numeric,
+        latest::numeric, latest_at, CASE WHEN latest_at IS NOT NULL THEN clock END, weighted::numeric, clock
+    FROM unnest(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) AS added (
+        customer_id, meter_id, starts_at, "group", n, total, maximum, minimum, latest, latest_at, weighted, clock
+    )
+    ON CONFLICT (customer_id, meter_id, starts_at, "group") DO UPDATE SET
+        n = bucket.n + excluded.n,
+        total = coalesce(bucket.total + excluded.total, bucket.total, excluded.total),
+        maximum = greatest(bucket.maximum, excluded.maximum),
+        minimum = least(bucket.minimum, excluded.minimum),
+        (latest, latest_at, latest_clock) = (
+            SELECT CASE WHEN newer THEN excluded.latest ELSE bucket.latest END,
+                CASE WHEN newer THEN excluded.latest_at ELSE bucket.latest_at END,
+                CASE WHEN newer THEN excluded.latest_clock ELSE bucket.latest_clock END
+            FROM (SELECT excluded.latest_at IS NOT NULL AND (
+                bucket.latest_at IS NULL OR (excluded.latest_at, excluded.latest_clock, excluded.latest)
+                    > (bucket.latest_at, bucket.latest_clock, bucket.latest)
+            ) AS newer) AS compared
+        ),
+        weighted = coalesce(bucket.weighted + excluded.weighted, bucket.weighted, excluded.weighted),
+        clock = excluded.clock
+"""
+
+
+def add_to_buckets(
+    cursor: psycopg.Cursor[tuple[object, ...]],
+    additions: Mapping[BucketKey, Addition],
+    clocks: Mapping[int, int],
+) -> None:
+    """Add to the buckets, stamped with their customers' clocks, which this transaction has taken."""
+    if not additions:
+        return
+    keys = sorted(additions)
+    added = [additions[key] for key in keys]
+    latest = [addition.latest or (None, None) for addition in added]
+    cursor.execute(
+        ADD,
+        [
+            bigints([key[0] for key in keys]),
+            bigints([key[1] for key in keys]),
+            instants([key[2] for key in keys]),
+            texts([key[3] for key in keys]),
+            bigints([addition.n for addition in added]),
+            texts([_number(addition.total) for addition in added]),
+            texts([_number(addition.maximum) for addition in added]),
+            texts([_number(addition.minimum) for addition in added]),
+            texts([_number(value) for _, value in latest]),
+            instants([at for at, _ in latest]),
+            texts([_number(addition.weighted) for addition in added]),
+            bigints([clocks[key[0]] for key in keys]),
+        ],
+    )
+
+
+def _number(value: Number | None) -> str | None:
+    return None if value is None else str(value)

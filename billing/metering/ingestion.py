@@ -1,0 +1,256 @@
+"""The one way in: a batch of records becomes accepted events, duplicates and held records, and a receipt.
+
+Locks are always taken in this order, each sorted by key: register, clocks, events, buckets. What is held is committed
+to the quarantine database while the main transaction is still open; if that one fails, the sender's repeat heals it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import psycopg
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from msgspec import Struct
+
+from billing.metering.buckets import Addition, BucketKey, add_to_buckets, gather
+from billing.metering.decoding import Record, decode_batch, decode_record, instant_of
+from billing.metering.directory import Directory, current_directory, directory_version, forget_directory
+from billing.metering.labelling import Held, Label, Reason, decide_at
+from billing.metering.quarantine import Rejected, hold, supersede
+from billing.metering.storage import (
+    Counts,
+    Cursor,
+    bulk_cursor,
+    copy_events,
+    ensure_partitions,
+    forget_partitions,
+    register,
+    registered_digests,
+    take_clocks,
+    write_receipt,
+)
+from catalog.money import exact_arithmetic
+
+ATTEMPTS = 5
+
+ACCEPTED, DUPLICATE, QUARANTINED = "accepted", "duplicate", "quarantined"
+
+logger = logging.getLogger(__name__)
+
+
+class UnableToIngest(Exception):
+    """A database does not answer. Nothing was accepted: send the batch again, with the same ids."""
+
+
+class _DirectoryChanged(Exception):
+    """Customers, contracts, meters or sources changed while a batch was being labelled."""
+
+
+class RecordResult(Struct, frozen=True, gc=False):
+    """What became of one record; `reason` and `detail` where it is held."""
+
+    index: int
+    source: str
+    id: str
+    status: str
+    reason: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class ReceiptResult:
+    """What became of a batch: received = accepted + duplicates + quarantined."""
+
+    receipt: uuid.UUID
+    received: int
+    accepted: int
+    duplicates: int
+    quarantined: int
+    _records: Sequence[Record] = field(repr=False)
+    _fates: Sequence[Fate] = field(repr=False)
+
+    @property
+    def results(self) -> list[RecordResult]:
+        """Every record's result, in the order of the batch."""
+        return list(self._results())
+
+    @property
+    def not_accepted(self) -> list[RecordResult]:
+        return [result for result in self._results(but=ACCEPTED)]
+
+    def _results(self, but: str = "") -> Iterator[RecordResult]:
+        for index, (record, fate) in enumerate(zip(self._records, self._fates, strict=True)):
+            if isinstance(fate, Held):
+                yield RecordResult(index, record.source, record.id, QUARANTINED, fate.reason.value, fate.detail)
+            elif fate != but:
+                yield RecordResult(index, record.source, record.id, fate)
+
+
+# ACCEPTED, DUPLICATE, or why it is held.
+Fate = str | Held
+
+_CONFLICT = Held(Reason.CONFLICT, "this id of this source was received before with other content")
+
+
+def ingest(
+    batch: bytes | Iterable[bytes], *, at: dt.datetime, door: str, bound_source: str | None = None
+) -> ReceiptResult:
+    """Take in a batch received at `at`: the body of one request, or records as bytes of their own.
+
+    `door` says how it came (api, import, scenario ...); `bound_source` is the only source the sender may report for.
+    Both databases have committed when it returns. Raises NotABatch for a body that is none, and UnableToIngest
+    when a database does not answer; then nothing was accepted, and a repeat is safe.
+    """
+    raws = decode_batch(batch) if isinstance(batch, bytes) else batch
+    records = [decode_record(raw) for raw in raws]
+    receipt = uuid.uuid4()
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            fates = _take_in(records, receipt, at, door, bound_source)
+            break
+        except _DirectoryChanged:
+            forget_directory()
+        except (DatabaseError, InterfaceError) as error:
+            if attempt == ATTEMPTS or not _may_pass(error):
+                logger.exception("A batch of %s records could not be taken in", len(records))
+                raise UnableToIngest(
+                    "The database does not answer. Nothing was accepted; send the batch again with the same ids."
+                ) from error
+    else:
+        raise UnableToIngest("Customers or meters change faster than a batch is labelled; send it again.")
+    _supersede(records, fates, at)
+    accepted, duplicates, quarantined = _totals(fates)
+    return ReceiptResult(receipt, len(records), accepted, duplicates, quarantined, records, fates)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a repeat may do better: two batches waited for each other, or a partition has gone."""
+    cause = error.__cause__
+    if isinstance(cause, psycopg.errors.CheckViolation) and "no partition" in str(cause):
+        forget_partitions()
+        return True
+    return isinstance(cause, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
+
+
+def _take_in(
+    records: Sequence[Record], receipt: uuid.UUID, at: dt.datetime, door: str, bound_source: str | None
+) -> list[Fate]:
+    directory = current_directory()
+    decisions = label_all(records, directory, at, bound_source)
+    ensure_partitions([label.occurred_at for label in decisions if isinstance(label, Label)])
+    with transaction.atomic(durable=True), connection.wrap_database_errors:
+        if directory.version is not None and directory.version != directory_version():
+            raise _DirectoryChanged
+        cursor = bulk_cursor()
+        fates = _settle(cursor, records, decisions)
+        events = [
+            (record, label)
+            for record, label, fate in zip(records, decisions, fates, strict=True)
+            if fate is ACCEPTED and isinstance(label, Label)
+        ]
+        if events:
+            _count(cursor, events, receipt, instant_of(at))
+        hold(_rejected(records, fates), receipt=receipt, at=at)
+        write_receipt(cursor, receipt, at, door, _totals(fates), _totals_by_source(records, fates))
+    return fates
+
+
+def label_all(
+    records: Sequence[Record], directory: Directory, at: dt.datetime, bound_source: str | None = None
+) -> list[Label | Held]:
+    """Decide about every record; subjects not seen before are looked up together."""
+    directory.look_up({record.subject for record in records if record.subject})
+    arrival = instant_of(at)
+    return [decide_at(record, directory, arrival, bound_source) for record in records]
+
+
+def _settle(cursor: Cursor, records: Sequence[Record], decisions: Sequence[Label | Held]) -> list[Fate]:
+    """Register what was labelled, and say what becomes of each record.
+
+    The first of a key wins, here and in the register; what has its digest is a duplicate, anything else a conflict.
+    A record that could not be labelled today but was accepted before is a duplicate too.
+    """
+    firsts: dict[bytes, int] = {}
+    held_keys = []
+    for index, (record, decision) in enumerate(zip(records, decisions, strict=True)):
+        key = record.key
+        if isinstance(decision, Label):
+            firsts.setdefault(key, index)  # type: ignore[arg-type]  # what is labelled has source and id
+        elif key is not None and record.fault is None:
+            held_keys.append(key)
+    entries = []
+    for key in sorted(firsts):
+        index = firsts[key]
+        label = decisions[index]
+        assert isinstance(label, Label)
+        entries.append((key, records[index].digest, label.customer_id, label.occurred_at))
+    taken = register(cursor, entries)
+    digests = registered_digests(cursor, taken.union(held_keys)) if taken or held_keys else {}
+    fates: list[Fate] = []
+    for index, (record, decision) in enumerate(zip(records, decisions, strict=True)):
+        key = record.key
+        if isinstance(decision, Held):
+            is_known = record.fault is None and key is not None and digests.get(key) == record.digest
+            fates.append(DUPLICATE if is_known else decision)
+            continue
+        first = firsts[key]  # type: ignore[index]
+        if first == index and key not in taken:
+            fates.append(ACCEPTED)
+            continue
+        digest = digests[key] if key in taken else records[first].digest
+        fates.append(DUPLICATE if digest == record.digest else _CONFLICT)
+    return fates
+
+
+def _count(cursor: Cursor, events: Sequence[tuple[Record, Label]], receipt: uuid.UUID, arrival: int) -> None:
+    """Stamp new events with their customers' clocks, store them, and add them to the buckets."""
+    earliest: dict[int, int] = {}
+    additions: dict[BucketKey, Addition] = {}
+    with exact_arithmetic():
+        for _, label in events:
+            customer, occurred_at = label.customer_id, label.occurred_at
+            if occurred_at < earliest.get(customer, occurred_at + 1):
+                earliest[customer] = occurred_at
+            gather(additions, customer, occurred_at, label.readings)
+    clocks = take_clocks(cursor, earliest)
+    copy_events(cursor, events, clocks, receipt, arrival)
+    add_to_buckets(cursor, additions, clocks)
+
+
+def _rejected(records: Sequence[Record], fates: Sequence[Fate]) -> list[Rejected]:
+    return [Rejected(index, records[index], fate) for index, fate in enumerate(fates) if isinstance(fate, Held)]
+
+
+def _totals(fates: Iterable[Fate]) -> Counts:
+    accepted = duplicates = quarantined = 0
+    for fate in fates:
+        if fate is ACCEPTED:
+            accepted += 1
+        elif fate is DUPLICATE:
+            duplicates += 1
+        else:
+            quarantined += 1
+    return accepted, duplicates, quarantined
+
+
+def _totals_by_source(records: Sequence[Record], fates: Sequence[Fate]) -> Mapping[str, Counts]:
+    by_source: dict[str, list[Fate]] = {}
+    for record, fate in zip(records, fates, strict=True):
+        by_source.setdefault(record.source, []).append(fate)
+    return {source: _totals(by_source[source]) for source in sorted(by_source)}
+
+
+def _supersede(records: Sequence[Record], fates: Sequence[Fate], at: dt.datetime) -> None:
+    """What was held under an id that is accepted now needs no review. Done for duplicates too: a crash heals."""
+    keys = {record.key for record, fate in zip(records, fates, strict=True) if record.key and isinstance(fate, str)}
+    if not keys:
+        return
+    try:
+        supersede(keys, at)
+    except (DatabaseError, InterfaceError):
+        # The batch is in; the next repeat of any of its records does this again.
+        logger.exception("Held records of accepted ids could not be resolved")

@@ -1,0 +1,106 @@
+"""What was received and could not be labelled or trusted, kept in its own database until somebody has looked at it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import connections, router, transaction
+from django.db.models import Count
+from msgspec import Struct
+
+from billing.metering.decoding import Record, datetime_of
+from billing.metering.labelling import Held, Reason
+from billing.models import HeldRecord, HeldStatus, Sighting
+
+
+class Rejected(Struct, frozen=True):
+    """A record that is held: its place in the batch, and why."""
+
+    index: int
+    record: Record
+    held: Held
+
+
+HOLD = """
+    INSERT INTO quarantine_heldrecord (
+        key, source, event_id, digest, reason, detail, type, subject, occurred_at, raw, receipt, held_at, status
+    )
+    SELECT key, source, event_id, digest, reason, detail, type, subject, occurred_at, raw, %s, %s, 'open'
+    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[],
+        %s::timestamptz[], %s::bytea[])
+        AS rejected (key, source, event_id, digest, reason, detail, type, subject, occurred_at, raw)
+    ORDER BY source, event_id, digest, reason
+    ON CONFLICT (source, event_id, digest, reason) DO NOTHING
+"""
+
+# A statement of its own: it sees the rows that another batch has held in the meantime.
+SIGHT = """
+    INSERT INTO quarantine_sighting (record_id, receipt, index, seen_at)
+    SELECT held.id, %s, rejected.index, %s
+    FROM unnest(%s::text[], %s::text[], %s::uuid[], %s::text[], %s::int[])
+        AS rejected (source, event_id, digest, reason, index)
+    JOIN quarantine_heldrecord AS held USING (source, event_id, digest, reason)
+    ON CONFLICT (receipt, index) DO NOTHING
+"""
+
+
+def hold(rejected: Sequence[Rejected], *, receipt: UUID, at: dt.datetime) -> None:
+    """Commit records to the quarantine. A repeat of a held record is another sighting of it.
+
+    Repeatable with the same receipt.
+    """
+    if not rejected:
+        return
+    records = [one.record for one in rejected]
+    sources = [record.source for record in records]
+    ids = [record.id for record in records]
+    digests = [UUID(bytes=record.digest) for record in records]
+    reasons = [one.held.reason.value for one in rejected]
+    held: list[list[Any]] = [
+        [record.key and UUID(bytes=record.key) for record in records],
+        sources,
+        ids,
+        digests,
+        reasons,
+        [one.held.detail[:1000] for one in rejected],
+        [record.type for record in records],
+        [record.subject for record in records],
+        [None if record.occurred_at is None else datetime_of(record.occurred_at) for record in records],
+        [bytes(record.raw) for record in records],
+    ]
+    alias = router.db_for_write(HeldRecord)
+    with transaction.atomic(using=alias, durable=True), connections[alias].cursor() as cursor:
+        cursor.execute(HOLD, [receipt, at, *held])
+        places = [one.index for one in rejected]
+        cursor.execute(SIGHT, [receipt, at, sources, ids, digests, reasons, places])
+
+
+def supersede(keys: Iterable[bytes], at: dt.datetime) -> int:
+    """Resolve what is open under keys that have been accepted since; conflicts stay. Returns how many.
+
+    One small query where nothing is open.
+    """
+    waiting = HeldRecord.objects.filter(status=HeldStatus.OPEN, key__isnull=False).exclude(reason=Reason.CONFLICT)
+    if not waiting.exists():
+        return 0
+    accepted = [UUID(bytes=key) for key in keys]
+    return waiting.filter(key__in=accepted).update(status=HeldStatus.SUPERSEDED, resolved_at=at)
+
+
+def held_records() -> list[HeldRecord]:
+    """Everything that was ever held, in the order of arrival."""
+    return list(HeldRecord.objects.order_by("id"))
+
+
+def open_by_reason() -> dict[str, int]:
+    """How many records wait for review, per reason."""
+    counted = HeldRecord.objects.filter(status=HeldStatus.OPEN).values_list("reason").annotate(Count("id"))
+    return dict(counted.order_by("reason"))
+
+
+def sightings_by_receipt() -> dict[UUID, int]:
+    """How many sightings each receipt has here."""
+    return dict(Sighting.objects.values_list("receipt").annotate(Count("id")).order_by())

@@ -1,0 +1,170 @@
+"""The statements with which a batch enters the main database, in the order in which they take their locks:
+
+register, clocks, events, buckets (billing/metering/buckets.py), receipt. All within one transaction of the caller's.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from struct import Struct
+from uuid import UUID
+
+import psycopg
+from django.db import connection
+
+from billing.metering.binary import (
+    bigint_array_field,
+    bigints,
+    copy_rows,
+    instants,
+    sized,
+    uuids,
+)
+from billing.metering.decoding import Record, datetime_of
+from billing.metering.labelling import Label
+
+Cursor = psycopg.Cursor[tuple[object, ...]]
+
+
+def bulk_cursor() -> Cursor:
+    """A cursor with parameters bound by the server; call within a transaction."""
+    raw: psycopg.Connection[tuple[object, ...]] = connection.connection
+    return psycopg.Cursor(raw)
+
+
+REGISTER = """
+    WITH given AS MATERIALIZED (
+        SELECT * FROM unnest(%s, %s, %s, %s) AS given (key, digest, customer_id, occurred_at)
+    ), fresh AS (
+        INSERT INTO billing_register (key, digest, customer_id, occurred_at)
+        SELECT key, digest, customer_id, occurred_at FROM given ORDER BY key
+        ON CONFLICT DO NOTHING RETURNING key
+    )
+    SELECT uuid_send(key) FROM given WHERE key NOT IN (SELECT key FROM fresh)
+"""
+
+
+def register(cursor: Cursor, entries: Sequence[tuple[bytes, bytes, int, int]]) -> set[bytes]:
+    """Take the keys of (key, digest, customer, instant), sorted by key. Returns those that were taken before."""
+    if not entries:
+        return set()
+    keys, digests, customers, times = zip(*entries, strict=True)
+    parameters = [uuids(keys), uuids(digests), bigints(customers), instants(times)]
+    return {key for (key,) in cursor.execute(REGISTER, parameters, binary=True)}  # type: ignore[misc]
+
+
+DIGESTS = """
+    SELECT uuid_send(key), uuid_send(digest) FROM unnest(%s) AS asked (key) JOIN billing_register USING (key)
+"""
+
+
+def registered_digests(cursor: Cursor, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+    """The digests under which these keys are registered.
+
+    A statement after `register`: what another batch has committed in between is invisible to the first one.
+    """
+    asked = list(keys)
+    if not asked:
+        return {}
+    return dict(cursor.execute(DIGESTS, [uuids(asked)], binary=True).fetchall())  # type: ignore[arg-type]
+
+
+CLOCKS = """
+    INSERT INTO billing_usageclock AS mine (customer_id, clock, dirty_from)
+    SELECT customer_id, 1, dirty_from FROM unnest(%s, %s) AS touched (customer_id, dirty_from) ORDER BY customer_id
+    ON CONFLICT (customer_id) DO UPDATE SET
+        clock = mine.clock + 1, dirty_from = least(mine.dirty_from, excluded.dirty_from)
+    RETURNING customer_id, clock
+"""
+
+
+def take_clocks(cursor: Cursor, earliest: Mapping[int, int]) -> dict[int, int]:
+    """Lock the clocks of customers and add one; `earliest` is the first instant touched of each. Returns the stamps."""
+    customers = sorted(earliest)
+    times = [earliest[customer] for customer in customers]
+    cursor.execute(CLOCKS, [bigints(customers), instants(times)], binary=True)
+    return dict(cursor.fetchall())  # type: ignore[arg-type]
+
+
+EVENTS = """
+    COPY billing_event (customer_id, occurred_at, key, clock, source_id, event_id, type, subject, data, meters,
+        receipt, received_at) FROM STDIN (FORMAT BINARY)
+"""
+# The number of fields, then each with its length before it: customer_id, occurred_at, key, clock, source_id.
+_EVENT_HEAD = Struct(">hiqiqi16siqiq").pack
+_EVENT_TAIL = Struct(">i16siq").pack
+
+
+def copy_events(
+    cursor: Cursor,
+    events: Iterable[tuple[Record, Label]],
+    clocks: Mapping[int, int],
+    receipt: UUID,
+    arrival: int,
+) -> None:
+    """Store accepted events, stamped with their customers' clocks."""
+    tail = _EVENT_TAIL(16, receipt.bytes, 8, arrival)
+    meters_known: dict[tuple[int, ...], bytes] = {}
+    rows: list[bytes] = []
+    for record, label in events:
+        meters = tuple([reading.meter.id for reading in label.readings])
+        field = meters_known.get(meters)
+        if field is None:
+            field = meters_known[meters] = bigint_array_field(meters)
+        customer = label.customer_id
+        rows += (
+            _EVENT_HEAD(12, 8, customer, 8, label.occurred_at, 16, record.key, 8, clocks[customer], 8, label.source_id),
+            sized(record.id.encode()),
+            sized(record.type.encode()),
+            sized(record.subject.encode()),
+            sized(record.data_text),
+            field,
+            tail,
+        )
+    copy_rows(cursor, EVENTS, rows)
+
+
+RECEIPT = """
+    WITH receipt AS (
+        INSERT INTO billing_receipt (id, received_at, door, received, accepted, duplicates, quarantined)
+        VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id
+    )
+    INSERT INTO billing_receiptcount (receipt_id, source, received, accepted, duplicates, quarantined)
+    SELECT receipt.id, part.* FROM receipt,
+        unnest(%s::text[], %s::int[], %s::int[], %s::int[], %s::int[])
+            AS part (source, received, accepted, duplicates, quarantined)
+"""
+
+# accepted, duplicates, quarantined
+Counts = tuple[int, int, int]
+
+
+def write_receipt(
+    cursor: Cursor, receipt: UUID, at: dt.datetime, door: str, totals: Counts, by_source: Mapping[str, Counts]
+) -> None:
+    parts = list(by_source.values())
+    columns = [[sum(part) for part in parts], *([part[place] for part in parts] for place in range(3))]
+    cursor.execute(RECEIPT, [receipt, at, door, sum(totals), *totals, list(by_source), *columns])
+
+
+# Months of which this process knows that they have a partition, per database.
+_months: dict[tuple[object, ...], set[tuple[int, int]]] = {}
+_DAY = 24 * 60 * 60 * 1_000_000
+
+
+def ensure_partitions(times: Iterable[int]) -> None:
+    """Make what is missing of the partitions that hold these instants. Call before the batch's transaction."""
+    settings = connection.settings_dict
+    known = _months.setdefault((settings["HOST"], settings["PORT"], settings["NAME"]), set())
+    for day in {time // _DAY for time in times}:
+        first = datetime_of(day * _DAY)
+        if (first.year, first.month) not in known:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT watertight_event_partition(%s)", [first])
+            known.add((first.year, first.month))
+
+
+def forget_partitions() -> None:
+    """Look again: another database has taken the place of the one we knew."""
+    _months.clear()
