@@ -1,16 +1,30 @@
 """Every address: the console under /admin/, the REST doors under /api/v1/."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
 
-from revops.api import problems
+from revops.api import catalog, invoices, problems
+from revops.api.calculating import Calculate
+from revops.api.events import events
 from revops.api.health import healthz
+
+doors = [
+    path("events", events, name="events"),
+    path("invoices", invoices.Invoices.as_view(), name="invoices"),
+    path("invoices/<int:id>", invoices.InvoiceDetail.as_view(), name="invoice"),
+    path("invoices/<int:id>/document", invoices.InvoiceDocument.as_view(), name="invoice-document"),
+    path("invoices/<int:id>/issue", invoices.IssueInvoice.as_view(), name="issue-invoice"),
+    path("invoices/<int:id>/void", invoices.VoidInvoice.as_view(), name="void-invoice"),
+    path("calculate", Calculate.as_view(), name="calculate"),
+    *catalog.listings,
+]
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/"), name="start"),
     path("healthz", healthz, name="healthz"),
     path("admin/", admin.site.urls),
+    path("api/v1/", include((doors, "api"))),
 ]
 
 handler400 = problems.bad_request

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
+from django.urls import path
 from rest_framework.request import Request
 
 from billing.models import Source
@@ -215,3 +216,22 @@ def window(duration: dt.timedelta | None) -> str | None:
         if seconds % size == 0:
             return f"{seconds // size}{letter}"
     return f"{seconds}s"
+
+
+LISTS: dict[str, type[Listing]] = {
+    "sources": Sources,
+    "meters": Meters,
+    "features": Features,
+    "plans": Plans,
+    "customers": Customers,
+    "contracts": Contracts,
+}
+
+listings = [
+    pattern
+    for name, view in LISTS.items()
+    for pattern in (
+        path(name, view.as_view(), name=name),
+        path(f"{name}/<path:key>", view.as_view(), name=name.removesuffix("s")),
+    )
+]

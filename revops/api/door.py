@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from time import perf_counter
 from typing import Any, ClassVar
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -35,6 +37,12 @@ class Door(APIView):
     scopes: ClassVar[Mapping[str, str]] = {}
     renderer_classes = [JSONRenderer]
     content_negotiation_class = AlwaysJson
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        begun = perf_counter()
+        response = super().dispatch(request, *args, **kwargs)
+        response["Server-Timing"] = f"total;dur={(perf_counter() - begun) * 1000:.1f}"
+        return response
 
 
 def caller(request: Request) -> ApiKey:

@@ -13,7 +13,7 @@ from billing.invoicing.issuing import UnableToIssue, issue
 from billing.invoicing.rendering import for_rendering, invoice_html, invoice_json
 from billing.models import Document, Invoice, InvoiceLine, InvoiceStatus
 from revops.api.deeds import deed
-from revops.api.door import Door, answer, caller
+from revops.api.door import Door, answer
 from revops.api.paging import Page, page_of
 from revops.api.problems import Fault, Problem, invalid
 from revops.api.reading import Body, Empty, Nothing, body, query
@@ -109,11 +109,11 @@ class VoidInvoice(Door):
         if not asked.reason.strip():
             raise invalid("reason", "required", "Say why this document was wrong.")
         invoice = found_invoice(id)
-        return deed(request, at, lambda: self.voided(request, invoice, asked, at))
+        return deed(request, at, lambda: self.voided(invoice, asked, at))
 
-    def voided(self, request: Request, invoice: Invoice, asked: Void, at: dt.datetime) -> HttpResponse:
+    def voided(self, invoice: Invoice, asked: Void, at: dt.datetime) -> HttpResponse:
         try:
-            void_invoice(invoice, reason=asked.reason, at=at, waive=asked.waive, by=f"API key {caller(request).name}")
+            void_invoice(invoice, reason=asked.reason, at=at, waive=asked.waive)
         except UnableToVoid as unable:
             raise refused("unable_to_void", unable) from unable
         return answer(invoice_json(found_invoice(invoice.pk)))

@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
@@ -15,10 +15,13 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from revops.api.problems import Problem
 from revops.models import ApiKey, validate_scopes
+
+if TYPE_CHECKING:
+    # The framework reads this module (named in settings) while it is still loading its views.
+    from rest_framework.views import APIView
 
 MARK = "wt_"
 CHALLENGE = 'Bearer realm="watertight"'
