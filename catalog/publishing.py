@@ -160,7 +160,10 @@ def content_of(version: PlanVersion) -> VersionContent:
 
 def same_content(one: VersionContent, other: VersionContent) -> bool:
     """Whether two contents charge and say the same, however their numbers are written."""
-    return _comparable(one) == _comparable(other)
+    try:
+        return _comparable(one) == _comparable(other)
+    except InvalidPrice:
+        return False
 
 
 def content_errors(content: VersionContent, meters: Mapping[str, Meter]) -> list[FieldError]:
@@ -242,7 +245,7 @@ def _step(
 
 def _submit(version: PlanVersion, at: dt.datetime, by: AbstractBaseUser | None) -> None:
     _demand(version, VersionStatus.DRAFT, "submit")
-    _demand_sellable(version)
+    require_sellable(version)
     version.status = VersionStatus.REVIEW
     sign(version, at, by, _said("Submitted for review", by))
     version.save()
@@ -254,7 +257,7 @@ def _approve(version: PlanVersion, at: dt.datetime, by: AbstractBaseUser | None)
     if by is not None and submitted.history_user_id == by.pk:
         detail = "whoever submitted a version cannot approve it; ask another person"
         raise UnableToPublish([FieldError("by", "same_person", detail)])
-    _demand_sellable(version)
+    require_sellable(version)
     version.status, version.published_at = VersionStatus.PUBLISHED, at
     sign(version, at, by, _said("Approved and published", by))
     version.save()
@@ -266,7 +269,7 @@ def _demand(version: PlanVersion, status: VersionStatus, deed: str) -> None:
         raise UnableToPublish([FieldError("status", "invalid", detail)])
 
 
-def _demand_sellable(version: PlanVersion) -> None:
+def require_sellable(version: PlanVersion) -> None:
     content = content_of(version)
     used = {price.meter for price in content.prices if price.meter}
     errors = content_errors(content, Meter.objects.in_bulk(used, field_name="key"))

@@ -1,0 +1,146 @@
+"""The catalog as a file says it. Repeatable: what is there already is left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+
+from billing.models import Bucket, Source
+from catalog import publishing
+from catalog.models import Feature, Meter, Plan, PlanVersion, TaxRate, VersionStatus
+from catalog.publishing import PriceDraft, UnableToPublish, VersionContent
+from contracts.models import ContractLine
+from revops.vocabulary.loading import Load, keep_seller
+from revops.vocabulary.words import CatalogWords, MeterWords, PlanWords, PriceWords, VersionWords
+
+# What the database freezes in a meter once it has counted something.
+FROZEN_IN_METER = ("event_type", "aggregation", "value", "group_by", "filters")
+
+
+def load_catalog(words: CatalogWords, load: Load, *, publish: bool = False) -> Load:
+    """Make the catalog say what the words say, all or nothing.
+
+    A version whose content is not among the plan's versions becomes a new draft; `publish` goes on to publish it.
+    Raises UnableToLoad.
+    """
+    with transaction.atomic():
+        keep_catalog(words, load, publish=publish)
+        load.finish()
+    return load
+
+
+def keep_catalog(words: CatalogWords, load: Load, *, publish: bool) -> None:
+    """As `load_catalog`, inside the caller's transaction; what is wrong is left in `load.errors`."""
+    seller = keep_seller(load, words.seller, words)
+    for index, source in enumerate(words.sources):
+        load.keep(Source.objects.filter(key=source.key), f"sources[{index}]", vars(source))
+    for index, rate in enumerate(words.tax_rates):
+        load.keep(TaxRate.objects.filter(code=rate.code), f"tax_rates[{index}]", vars(rate))
+    for index, feature in enumerate(words.features):
+        rows = Feature.objects.filter(key=feature.key)
+        load.keep(rows, f"features[{index}]", vars(feature), {"name": feature.key})
+    for index, meter in enumerate(words.meters):
+        _keep_meter(load, meter, f"meters[{index}]")
+    for index, plan in enumerate(words.plans):
+        if seller is not None:
+            _keep_plan(load, plan, f"plans[{index}]", words.currency or seller.currency, publish)
+
+
+def _keep_meter(load: Load, words: MeterWords, path: str) -> None:
+    values: dict[str, Any] = {
+        **vars(words),
+        # A file says all of what a meter counts: what it leaves out is not there.
+        "value": words.value or "",
+        "group_by": list(words.group_by or ()),
+        "filters": {name: _filter_values(given) for name, given in (words.filters or {}).items()},
+    }
+    existing = Meter.objects.filter(key=words.key).first()
+    if existing is not None:
+        differing = [name for name in FROZEN_IN_METER if getattr(existing, name) != values[name]]
+        if differing and Bucket.objects.filter(meter_id=existing.pk).exists():
+            detail = f"the meter {words.key} has events, so what it counts is frozen; use a new key"
+            for name in differing:
+                load.fail(f"{path}.{name}", "frozen", detail)
+            return
+    load.keep(Meter.objects.filter(key=words.key), path, values)
+
+
+def _filter_values(given: Any) -> list[Any]:
+    """The allowed values of a filter as JSON holds them; one value stands for a list of one."""
+    return [
+        str(value) if not isinstance(value, str | bool | int | None) else value
+        for value in (given if isinstance(given, list) else [given])
+    ]
+
+
+def _keep_plan(load: Load, words: PlanWords, path: str, currency: str, publish: bool) -> None:
+    values = {
+        "key": words.key,
+        "name": words.name,
+        "interval": words.interval,
+        "tolerance_window": words.tolerance_window,
+    }
+    if words.interval is not None and _is_agreed(words.key, but_for=words.interval):
+        detail = f"contracts stand on the plan {words.key}, so its interval is frozen; use a new key"
+        load.fail(f"{path}.interval", "frozen", detail)
+        return
+    plan = load.keep(Plan.objects.filter(key=words.key), path, values, {"name": words.key})
+    if plan is None:
+        return
+    for index, version in enumerate(words.versions):
+        try:
+            with transaction.atomic():
+                stored = _keep_version(load, plan, index + 1, content_of(version, currency))
+                if publish and stored.status in (VersionStatus.DRAFT, VersionStatus.REVIEW):
+                    publishing.publish(stored, at=load.at, by=load.by)
+                    load.note(f"plan version {stored}", "published")
+        except UnableToPublish as unable:
+            load.fail_under(f"{path}.versions[{index}]", unable.errors)
+
+
+def _is_agreed(plan: str, but_for: str) -> bool:
+    """Whether contracts stand on the plan, and its interval is another one."""
+    lines = ContractLine.objects.filter(plan_version__plan__key=plan)
+    return lines.exclude(plan_version__plan__interval=but_for).exists()
+
+
+def _keep_version(load: Load, plan: Plan, number: int, content: VersionContent) -> PlanVersion:
+    """The version with this content: preferably the one of this number, else any, else a new draft."""
+    versions = sorted(plan.versions.all(), key=lambda version: (version.number != number, -version.number))
+    for version in versions:
+        if publishing.same_content(publishing.content_of(version), content):
+            load.unchanged += 1
+            return version
+    drafted = publishing.draft_version(
+        plan,
+        currency=content.currency,
+        effective_from=content.effective_from,
+        prices=content.prices,
+        at=load.at,
+        by=load.by,
+        reason=f"Loaded from {load.origin}",
+    )
+    same = versions and versions[0].number == number
+    why = f"version {number} is {versions[0].get_status_display()} with other content" if same else ""
+    load.note(f"plan version {drafted}", "drafted", why)
+    return drafted
+
+
+def content_of(words: VersionWords, currency: str) -> VersionContent:
+    """A version of a file as publishing takes it; `currency` is the file's."""
+    return VersionContent(
+        words.currency or currency, words.effective_from, tuple(_price(price) for price in words.prices)
+    )
+
+
+def _price(words: PriceWords) -> PriceDraft:
+    return PriceDraft(
+        key=words.key,
+        kind=words.kind,
+        arithmetic=words.arithmetic(),
+        meter=words.meter,
+        name=words.name or "",
+        billing=words.billing,
+        prorate=words.kind == "recurring" if words.prorate is None else words.prorate,
+    )
