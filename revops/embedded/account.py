@@ -2,8 +2,10 @@
 
 import os
 import pwd
+import stat
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,11 +59,20 @@ class Account:
             raise PermissionError(f"{self.name} cannot write {path}: {done.stderr.strip()}")
 
     def own(self, directory: Path) -> None:
-        """Make a 0700 directory of this user's (its parent must exist)."""
-        directory.mkdir(mode=0o700, exist_ok=True)
-        if not self.is_self:
+        """Make a 0700 directory of this user's (its parent must exist). What others made of it is refused."""
+        with suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+        if not self.is_self and directory.lstat().st_uid == os.geteuid():
             os.chown(directory, self.uid, self.gid, follow_symlinks=False)
-        directory.chmod(0o700)
+        if not self.has_private(directory):
+            raise PermissionError(f"{directory} must be a folder of user {self.name}, with mode 0700")
+
+    def has_private(self, directory: Path) -> bool:
+        try:
+            found = directory.lstat()
+        except OSError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == self.uid and stat.S_IMODE(found.st_mode) == 0o700
 
 
 def choose_account(env: Mapping[str, str], data: Path | None) -> Account:

