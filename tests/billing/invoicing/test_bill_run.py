@@ -18,7 +18,7 @@ from contracts.lifecycle import add_one_time
 from contracts.models import ContractLine
 from tests.billing.invoicing.conftest import BASE, TOKENS, Shop, instant
 
-pytestmark = pytest.mark.sql
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True, databases=["default", "quarantine"])]
 
 
 def test_a_run_issues_numbered_invoices_and_records_the_close(shop: Shop) -> None:
