@@ -6,9 +6,10 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
 
 from billing.models import CreditUse, Document, Invoice, InvoiceStatus, NumberSeries
@@ -62,13 +63,34 @@ def issue_drafts(drafts: Sequence[Invoice], at: dt.datetime) -> None:
         draft.due_on = local_date(at, zone) + dt.timedelta(days=draft.contract.payment_terms_days)
         draft.credited = sum((use.amount for use in uses if use.invoice is draft), ZERO)
         draft.amount_due = max(draft.total, ZERO) - draft.credited
-    Invoice.objects.bulk_update(
-        drafts,
-        ["series", "seq", "prev_seq", "number", "status", "issued_at", "due_on", "credited", "amount_due"],
-        batch_size=500,
-    )
+    _store(drafts, at)
     NumberSeries.objects.bulk_update(series.values(), ["next_seq"])
     CreditUse.objects.bulk_create(uses)
+
+
+_ISSUE = """
+    UPDATE billing_invoice SET status = 'issued', series_id = given.series_id, seq = given.seq,
+        prev_seq = nullif(given.seq - 1, 0), number = given.number, issued_at = %s, due_on = given.due_on,
+        credited = given.credited, amount_due = given.amount_due
+    FROM unnest(%s::bigint[], %s::bigint[], %s::int[], %s::text[], %s::date[], %s::numeric[], %s::numeric[])
+        AS given (id, series_id, seq, number, due_on, credited, amount_due)
+    WHERE billing_invoice.id = given.id
+"""
+
+
+def _store(drafts: Sequence[Invoice], at: dt.datetime) -> None:
+    """One statement for all: the database checks that each number follows the one before."""
+    columns: list[Any] = [
+        [draft.pk for draft in drafts],
+        [draft.series_id for draft in drafts],
+        [draft.seq for draft in drafts],
+        [draft.number for draft in drafts],
+        [draft.due_on for draft in drafts],
+        [draft.credited for draft in drafts],
+        [draft.amount_due for draft in drafts],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_ISSUE, [at, *columns])
 
 
 def _lock_series(drafts: Sequence[Invoice]) -> dict[tuple[int, str], NumberSeries]:
