@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from operator import itemgetter
 
 import psycopg
 from msgspec import Struct
@@ -31,6 +32,10 @@ class Addition(Struct):
     minimum: Number | None = None
     latest: tuple[int, Number] | None = None  # (instant, value): one batch has one stamp per customer
     weighted: Number | None = None
+
+    @property
+    def keeps_only_total(self) -> bool:
+        return self.maximum is None and self.minimum is None and self.latest is None and self.weighted is None
 
 
 def gather(
@@ -63,17 +68,30 @@ def gather(
             addition.weighted = weighted if addition.weighted is None else addition.weighted + weighted
 
 
-ADD = """
+# Counts, sums and averages keep two numbers; they are most of what there is.
+ADD_TOTALS = """
+    INSERT INTO billing_bucket AS bucket (customer_id, meter_id, starts_at, "group", clock, n, total)
+    SELECT customer_id, meter_id, starts_at, "group", clock, n, total::numeric
+    FROM unnest(%s, %s, %s, %s, %s, %s, %s)
+        AS added (customer_id, meter_id, starts_at, "group", clock, n, total)
+    ON CONFLICT (customer_id, meter_id, starts_at, "group") DO UPDATE SET
+        clock = excluded.clock,
+        n = bucket.n + excluded.n,
+        total = coalesce(bucket.total + excluded.total, bucket.total, excluded.total)
+"""
+
+ADD_PARTIALS = """
     INSERT INTO billing_bucket AS bucket (
-        customer_id, meter_id, starts_at, "group", n, total, maximum, minimum,
-        latest, latest_at, latest_clock, weighted, clock
+        customer_id, meter_id, starts_at, "group", clock, n, total, maximum, minimum,
+        latest, latest_at, latest_clock, weighted
     )
-    SELECT customer_id, meter_id, starts_at, "group", n, total::numeric, maximum::numeric, minimum::numeric,
-        latest::numeric, latest_at, CASE WHEN latest_at IS NOT NULL THEN clock END, weighted::numeric, clock
+    SELECT customer_id, meter_id, starts_at, "group", clock, n, total::numeric, maximum::numeric, minimum::numeric,
+        latest::numeric, latest_at, CASE WHEN latest_at IS NOT NULL THEN clock END, weighted::numeric
     FROM unnest(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) AS added (
-        customer_id, meter_id, starts_at, "group", n, total, maximum, minimum, latest, latest_at, weighted, clock
+        customer_id, meter_id, starts_at, "group", clock, n, total, maximum, minimum, latest, latest_at, weighted
     )
     ON CONFLICT (customer_id, meter_id, starts_at, "group") DO UPDATE SET
+        clock = excluded.clock,
         n = bucket.n + excluded.n,
         total = coalesce(bucket.total + excluded.total, bucket.total, excluded.total),
         maximum = greatest(bucket.maximum, excluded.maximum),
@@ -87,39 +105,46 @@ ADD = """
                     > (bucket.latest_at, bucket.latest_clock, bucket.latest)
             ) AS newer) AS compared
         ),
-        weighted = coalesce(bucket.weighted + excluded.weighted, bucket.weighted, excluded.weighted),
-        clock = excluded.clock
+        weighted = coalesce(bucket.weighted + excluded.weighted, bucket.weighted, excluded.weighted)
 """
 
+Cursor = psycopg.Cursor[tuple[object, ...]]
+Added = tuple[BucketKey, Addition]
 
-def add_to_buckets(
-    cursor: psycopg.Cursor[tuple[object, ...]],
-    additions: Mapping[BucketKey, Addition],
-    clocks: Mapping[int, int],
-) -> None:
+
+def add_to_buckets(cursor: Cursor, additions: Mapping[BucketKey, Addition], clocks: Mapping[int, int]) -> None:
     """Add to the buckets, stamped with their customers' clocks, which this transaction has taken."""
-    if not additions:
-        return
-    keys = sorted(additions)
-    added = [additions[key] for key in keys]
-    latest = [addition.latest or (None, None) for addition in added]
-    cursor.execute(
-        ADD,
-        [
-            bigints([key[0] for key in keys]),
-            bigints([key[1] for key in keys]),
-            instants([key[2] for key in keys]),
-            texts([key[3] for key in keys]),
-            bigints([addition.n for addition in added]),
-            texts([_number(addition.total) for addition in added]),
-            texts([_number(addition.maximum) for addition in added]),
-            texts([_number(addition.minimum) for addition in added]),
-            texts([_number(value) for _, value in latest]),
-            instants([at for at, _ in latest]),
-            texts([_number(addition.weighted) for addition in added]),
-            bigints([clocks[key[0]] for key in keys]),
-        ],
-    )
+    totals: list[Added] = []
+    partials: list[Added] = []
+    for added in sorted(additions.items(), key=itemgetter(0)):
+        (totals if added[1].keeps_only_total else partials).append(added)
+    if totals:
+        cursor.execute(ADD_TOTALS, _totals(totals, clocks))
+    if partials:
+        cursor.execute(ADD_PARTIALS, [*_totals(partials, clocks), *_rest([addition for _, addition in partials])])
+
+
+def _totals(added: list[Added], clocks: Mapping[int, int]) -> list[bytes]:
+    return [
+        bigints([key[0] for key, _ in added]),
+        bigints([key[1] for key, _ in added]),
+        instants([key[2] for key, _ in added]),
+        texts([key[3] for key, _ in added]),
+        bigints([clocks[key[0]] for key, _ in added]),
+        bigints([addition.n for _, addition in added]),
+        texts([_number(addition.total) for _, addition in added]),
+    ]
+
+
+def _rest(additions: list[Addition]) -> list[bytes]:
+    latest = [addition.latest or (None, None) for addition in additions]
+    return [
+        texts([_number(addition.maximum) for addition in additions]),
+        texts([_number(addition.minimum) for addition in additions]),
+        texts([_number(value) for _, value in latest]),
+        instants([at for at, _ in latest]),
+        texts([_number(addition.weighted) for addition in additions]),
+    ]
 
 
 def _number(value: Number | None) -> str | None:

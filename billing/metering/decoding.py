@@ -26,6 +26,7 @@ _FIRST = (dt.datetime.min.replace(tzinfo=dt.UTC) - EPOCH) // MICROSECOND
 _LAST = (dt.datetime.max.replace(tzinfo=dt.UTC) - EPOCH) // MICROSECOND
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII).fullmatch
+_from_iso_format = dt.datetime.fromisoformat
 _PLAIN_SPACE = b" \t\r\n"
 _WIDE = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
 
@@ -159,33 +160,21 @@ def split_elements(body: bytes) -> list[bytes]:
 def decode_record(raw: Raw | bytes) -> Record:
     """One record from its bytes; never raises, whatever they are."""
     try:
-        envelope = _decode_envelope(raw)
-        data_text = envelope.data
-        data = _decode_data(data_text)
+        said = _decode_envelope(raw)
+        data = _decode_data(said.data)
     except _UNREADABLE as error:
         return _malformed(raw, _cause(error))
-    id, source, type, subject = envelope.id, envelope.source, envelope.type, envelope.subject
-    time = envelope.time
-    occurred_at = None if time is None else parse_time(time)
-    if time is not None and occurred_at is None:
-        return _malformed(raw, f"time {time[:60]!r} is not an RFC 3339 instant with an offset")
-    fault = _fault(raw, envelope, data)
+    id, source, type, subject = said.id or "", said.source or "", said.type or "", said.subject or ""
+    occurred_at = None if said.time is None else parse_time(said.time)
+    fault = _fault(bytes(raw), said, data, occurred_at)
     if fault is not None:
         return _malformed(raw, fault)
     content = _encode_canonical((type, subject, occurred_at, data))
+    key = register_key(source, id) if source and id else None
+    digest = blake2b(content, digest_size=16).digest()
     return Record(
-        raw=raw,
-        fault=None,
-        id=id or "",
-        source=source or "",
-        type=type or "",
-        subject=subject or "",
-        occurred_at=occurred_at,
-        data=data or {},
-        data_text=bytes(data_text),
-        key=register_key(source, id) if source and id else None,
-        digest=blake2b(content, digest_size=16).digest(),
-    )
+        raw, None, id, source, type, subject, occurred_at, data or {}, bytes(said.data), key, digest
+    )  # fmt: skip
 
 
 def register_key(source: str, id: str) -> bytes:
@@ -199,25 +188,29 @@ def parse_time(text: str) -> int | None:
     if not _RFC_3339(text):
         return None
     try:
-        instant = (dt.datetime.fromisoformat(text.upper()) - EPOCH) // MICROSECOND
+        since = _from_iso_format(text.upper()) - EPOCH
     except ValueError:
         return None  # the thirtieth of February, or a leap second
+    instant = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     return instant if _FIRST <= instant <= _LAST else None
 
 
-def _fault(raw: Raw | bytes, envelope: Envelope, data: dict[str, Any] | None) -> str | None:
+def _fault(text: bytes, said: Envelope, data: dict[str, Any] | None, occurred_at: int | None) -> str | None:
     """What is wrong with the form of a record that is JSON of the right types."""
-    if envelope.specversion is not None and envelope.specversion != "1.0":
-        return f"specversion {envelope.specversion[:20]!r} is not 1.0"
-    for name in ("id", "source", "type", "subject"):
-        if len(getattr(envelope, name) or "") > MAX_ATTRIBUTE:
-            return f"{name} is longer than {MAX_ATTRIBUTE} characters"
-    text = bytes(raw)
+    if said.time is not None and occurred_at is None:
+        return f"time {said.time[:60]!r} is not an RFC 3339 instant with an offset"
+    if said.specversion is not None and said.specversion != "1.0":
+        return f"specversion {said.specversion[:20]!r} is not 1.0"
     if len(text) > MAX_RECORD:
         return f"the record is larger than {MAX_RECORD} bytes"
+    attributes = {"id": said.id, "source": said.source, "type": said.type, "subject": said.subject}
+    if len(text) > MAX_ATTRIBUTE:
+        for name, value in attributes.items():
+            if value is not None and len(value) > MAX_ATTRIBUTE:
+                return f"{name} is longer than {MAX_ATTRIBUTE} characters"
     if text.count(b"{") + text.count(b"[") > MAX_DEPTH and depth(text) > MAX_DEPTH:
         return f"objects and lists are nested deeper than {MAX_DEPTH}"
-    if b"\\u0000" in text and holds_nul([envelope.id, envelope.source, envelope.type, envelope.subject, data]):
+    if b"\\u0000" in text and holds_nul([*attributes.values(), data]):
         return "a text holds the character NUL"
     return None
 

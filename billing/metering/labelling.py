@@ -62,6 +62,10 @@ class Label(Struct, frozen=True, gc=False):
     occurred_at: int
     readings: list[Reading]
 
+    @property
+    def meters(self) -> tuple[int, ...]:
+        return tuple([reading.meter.id for reading in self.readings])
+
 
 def decide(record: Record, directory: Directory, at: dt.datetime, bound_source: str | None = None) -> Label | Held:
     """Label a record received at `at`, or say why it is held.

@@ -12,7 +12,7 @@ from django.db.models import Count
 from msgspec import Struct
 
 from billing.metering.decoding import Record, datetime_of
-from billing.metering.labelling import Held, Reason
+from billing.metering.labelling import Held
 from billing.models import HeldRecord, HeldStatus, Sighting
 
 
@@ -78,16 +78,23 @@ def hold(rejected: Sequence[Rejected], *, receipt: UUID, at: dt.datetime) -> Non
         cursor.execute(SIGHT, [receipt, at, sources, ids, digests, reasons, places])
 
 
+WAITING = "status = 'open' AND key IS NOT NULL AND reason <> 'conflict'"
+
+
 def supersede(keys: Iterable[bytes], at: dt.datetime) -> int:
     """Resolve what is open under keys that have been accepted since; conflicts stay. Returns how many.
 
     One small query where nothing is open.
     """
-    waiting = HeldRecord.objects.filter(status=HeldStatus.OPEN, key__isnull=False).exclude(reason=Reason.CONFLICT)
-    if not waiting.exists():
-        return 0
-    accepted = [UUID(bytes=key) for key in keys]
-    return waiting.filter(key__in=accepted).update(status=HeldStatus.SUPERSEDED, resolved_at=at)
+    with connections[router.db_for_write(HeldRecord)].cursor() as cursor:
+        cursor.execute(f"SELECT EXISTS (SELECT 1 FROM quarantine_heldrecord WHERE {WAITING})")
+        if not cursor.fetchone()[0]:
+            return 0
+        cursor.execute(
+            f"UPDATE quarantine_heldrecord SET status = %s, resolved_at = %s WHERE {WAITING} AND key = ANY (%s)",
+            [HeldStatus.SUPERSEDED, at, [UUID(bytes=key) for key in keys]],
+        )
+        return int(cursor.rowcount)
 
 
 def held_records() -> list[HeldRecord]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from struct import Struct
 from uuid import UUID
 
@@ -91,9 +92,10 @@ EVENTS = """
     COPY billing_event (customer_id, occurred_at, key, clock, source_id, event_id, type, subject, data, meters,
         receipt, received_at) FROM STDIN (FORMAT BINARY)
 """
-# The number of fields, then each with its length before it: customer_id, occurred_at, key, clock, source_id.
-_EVENT_HEAD = Struct(">hiqiqi16siqiq").pack
+# The number of fields, then each with its length before it: customer_id, occurred_at, key, clock, source_id, event_id.
+_EVENT_HEAD = Struct(">hiqiqi16siqiqi").pack
 _EVENT_TAIL = Struct(">i16siq").pack
+_LENGTH = Struct(">i").pack
 
 
 def copy_events(
@@ -105,24 +107,24 @@ def copy_events(
 ) -> None:
     """Store accepted events, stamped with their customers' clocks."""
     tail = _EVENT_TAIL(16, receipt.bytes, 8, arrival)
-    meters_known: dict[tuple[int, ...], bytes] = {}
+    meters_field = lru_cache(bigint_array_field)
+    text_field = lru_cache(_text_field)  # types and subjects repeat
     rows: list[bytes] = []
     for record, label in events:
-        meters = tuple([reading.meter.id for reading in label.readings])
-        field = meters_known.get(meters)
-        if field is None:
-            field = meters_known[meters] = bigint_array_field(meters)
-        customer = label.customer_id
+        customer, event_id, data = label.customer_id, record.id.encode(), record.data_text
+        head = _EVENT_HEAD(
+            12, 8, customer, 8, label.occurred_at, 16, record.key, 8, clocks[customer], 8, label.source_id,
+            len(event_id),
+        )  # fmt: skip
         rows += (
-            _EVENT_HEAD(12, 8, customer, 8, label.occurred_at, 16, record.key, 8, clocks[customer], 8, label.source_id),
-            sized(record.id.encode()),
-            sized(record.type.encode()),
-            sized(record.subject.encode()),
-            sized(record.data_text),
-            field,
-            tail,
-        )
+            head, event_id, text_field(record.type), text_field(record.subject),
+            _LENGTH(len(data)), data, meters_field(label.meters), tail,
+        )  # fmt: skip
     copy_rows(cursor, EVENTS, rows)
+
+
+def _text_field(text: str) -> bytes:
+    return sized(text.encode())
 
 
 RECEIPT = """
