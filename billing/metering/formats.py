@@ -379,7 +379,7 @@ class ArrayCutter:
 _ACCESS = re.compile(
     r"(?P<client>\S+) \S+ .*? \[(?P<day>\d{2})/(?P<month>[A-Z][a-z]{2})/(?P<year>\d{4}):(?P<clock>\d{2}:\d{2}:\d{2})"
     r' (?P<offset>[+-]\d{4})\] "(?P<request>(?:[^"\\]|\\.)*)" (?P<status>\d{3}) (?P<bytes>\d+|-)'
-    r'(?: "(?P<referrer>(?:[^"\\]|\\.)*)" "(?P<agent>.*)")?'
+    r'(?: "(?P<referrer>(?:[^"\\]|\\.)*)" "(?P<agent>.*?)"?)?'
 )
 _MONTHS = {
     name: number + 1
@@ -388,7 +388,10 @@ _MONTHS = {
 
 
 def access_log_records(stream: BinaryIO, layout: Layout) -> Iterator[Record]:
-    """Apache's combined (or common) log format. The subject is the client's address unless the layout fixes one."""
+    """Apache's combined (or common) log format, also where an overlong agent was cut off at its end.
+
+    The subject is the client's address unless the layout fixes one.
+    """
     start = digest_start(layout, [])
     fixed = fixed_part(layout)
     for line in lines_of(stream):
