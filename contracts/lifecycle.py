@@ -248,10 +248,10 @@ def _step(contract: Contract, step: Callable[[Contract], None]) -> Contract:
 
 
 def _locked(contract: Contract) -> Contract:
-    """The row under lock, and before it its customer's: two contracts must not come to bill the same use."""
-    customer = Customer.objects.select_for_update().get(pk=contract.customer_id)
-    locked = Contract.objects.select_for_update(of=("self",)).select_related("seller").get(pk=contract.pk)
-    locked.customer = customer
+    """The row under lock, and then its customer's: two contracts must not come to bill the same use."""
+    rows = Contract.objects.select_for_update(of=("self",), no_key=True).select_related("seller")
+    locked = rows.get(pk=contract.pk)
+    locked.customer = Customer.objects.select_for_update(no_key=True).get(pk=locked.customer_id)
     return locked
 
 
