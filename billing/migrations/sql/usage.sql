@@ -46,7 +46,8 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('billing_event'), 0);
-    IF to_regclass('public.' || name) IS NOT NULL THEN
+    -- A query, with a snapshot of its own: to_regclass may remember that there was no such table.
+    IF EXISTS (SELECT FROM pg_class WHERE relname = name AND relnamespace = 'public'::regnamespace) THEN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE public.%I (LIKE public.billing_event INCLUDING ALL)', name);
