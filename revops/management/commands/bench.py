@@ -1,0 +1,45 @@
+"""`bench`: figures, the limits they stand against, and proofs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.utils import timezone
+
+from revops.benchmarks import ingest, usage
+from revops.benchmarks.sending import UnableToSend
+from revops.embedded.commands import DatabaseCommand
+from revops.serving import WORKERS, UnableToServe
+
+
+class Command(DatabaseCommand):
+    help = "Measure on throw-away databases: the figure, the limit for the same rows, and their ratio."
+    json_result = True
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("what", choices=["ingest", "usage"])
+        parser.add_argument("--size", type=int, help="Events; ingest: 200,000, usage: 1,000,000 (and a hundredth).")
+        parser.add_argument("--workers", type=int, default=WORKERS, help="Web server processes, and senders.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        at = timezone.now()
+        size = options["size"] or {"ingest": ingest.SIZE, "usage": usage.SIZE}[options["what"]]
+        if size < 1 or options["workers"] < 1:
+            raise CommandError("--size and --workers are at least 1.")
+        try:
+            if options["what"] == "ingest":
+                result = ingest.measure(size, options["workers"], at, self.say)
+            else:
+                with self.progress(size + size // usage.FEWER, "ingesting", "events") as bar:
+                    result = usage.measure(size, options["workers"], at, self.say, lambda n: bar.update(n) and None)
+        except (UnableToSend, UnableToServe) as error:
+            raise CommandError(str(error)) from error
+        self.finish(result, "\n".join(f"{name}: {shown(value)}" for name, value in result.items()), options["json"])
+        if any(result.get(name) for name in ("lost", "doubled", "miscounted")):
+            raise CommandError("Events were lost or counted twice.")
+
+
+def shown(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, dict) else str(value)
