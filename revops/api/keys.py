@@ -8,7 +8,9 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
@@ -16,6 +18,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from catalog.auditing import sign
 from revops.api.problems import Problem
 from revops.models import ApiKey, validate_scopes
 
@@ -54,6 +57,17 @@ def create_key(
         expires_at=expires_at,
     )
     return key, secret
+
+
+def revoke_key(key: ApiKey, *, at: dt.datetime, by: AbstractBaseUser | None = None, reason: str = "") -> ApiKey:
+    """Refuse the key from now on. Revoking it again changes nothing."""
+    with transaction.atomic():
+        locked = ApiKey.objects.select_for_update().get(pk=key.pk)
+        if locked.revoked_at is None:
+            locked.revoked_at = at
+            sign(locked, at, by, reason or "Revoked")
+            locked.save()
+    return locked
 
 
 def hash_of(secret: str) -> str:
