@@ -1,0 +1,186 @@
+"""The desk of documents: invoices and credit notes, their lines, and the bill run's button."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Prefetch, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString, mark_safe
+
+from billing.admin.invoice_deeds import DiscardDraft, IssueInvoice, VoidInvoice
+from billing.invoicing import bill_run
+from billing.invoicing.rendering import for_rendering, invoice_html
+from billing.models import CreditNote, CreditUse, Document, Invoice, InvoiceLine
+from catalog.deeds import DeedsMixin
+from catalog.desks import FactDesk
+from catalog.wording import figure, money_figure
+
+
+class DocumentDesk(DeedsMixin, FactDesk):
+    """A document is written by a bill run; what people do to it are deeds."""
+
+    list_display = [
+        "__str__", "customer", "contract", "period", "status", "total_figure", "due_figure", "currency", "issued_at",
+    ]  # fmt: skip
+    list_select_related = ["customer", "contract"]
+    search_fields = ["number", "customer__key", "customer__name", "contract__number"]
+    search_help_text = "Number, customer or contract."
+    date_hierarchy = "period_start"
+    ordering = ["-pk"]
+    change_form_template = "admin/billing/invoice/change_form.html"
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    ("number", "status", "purpose"),
+                    ("customer", "contract", "seller"),
+                    ("period_start", "period_end"),
+                    ("issued_at", "due_on"),
+                    ("voided_at", "void_reason", "waived"),
+                ]
+            },
+        ),
+        ("Lines", {"fields": ["content"], "classes": ["wide"]}),
+        (
+            "Record",
+            {
+                "classes": ["collapse"],
+                "fields": ["drafted_at", "period_starts_at", "period_ends_at", "seller_details", "customer_details"],
+            },
+        ),
+    ]
+    readonly_fields = ["content"]
+    deeds = (IssueInvoice(), VoidInvoice(), DiscardDraft())
+
+    @admin.display(description="period", ordering="period_start")
+    def period(self, invoice: Invoice) -> str:
+        return f"{invoice.period_start} to {invoice.period_end}"
+
+    @admin.display(description="total", ordering="total")
+    def total_figure(self, invoice: Invoice) -> str:
+        return money_figure(invoice.total, invoice.currency)
+
+    @admin.display(description="due", ordering="amount_due")
+    def due_figure(self, invoice: Invoice) -> str:
+        return money_figure(invoice.amount_due, invoice.currency)
+
+    @admin.display(description="")
+    def content(self, invoice: Invoice) -> SafeString:
+        """The lines with their steps, tax and credits, and what each adjustment corrects."""
+        lines = invoice.lines.select_related("corrects__invoice", "corrected_by__invoice").order_by("position")
+        context = {
+            "invoice": invoice,
+            "lines": lines,
+            "credits": invoice.credits.select_related("credit_note"),
+            "uses": CreditUse.objects.filter(credit_note=invoice.pk).select_related("invoice"),
+        }
+        return mark_safe(render_to_string("admin/billing/invoice/content.html", context))
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}"
+        document = self.admin_site.admin_view(self.document_view)
+        return [path("<int:pk>/document/", document, name=f"{name}_document"), *super().get_urls()]
+
+    def document_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The printable document."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        invoice = for_rendering(Invoice.objects.filter(pk=pk)).first()
+        if invoice is None:
+            raise Http404(f"There is no document {pk}.")
+        return HttpResponse(invoice_html(invoice))
+
+
+@admin.register(Invoice)
+class InvoiceDesk(DocumentDesk):
+    list_filter = ["status", "document", "purpose", "currency", "seller", "issued_at"]
+    change_list_template = "admin/billing/invoice/change_list.html"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        may_run = request.user.has_perm("billing.run_billing")
+        return super().changelist_view(request, {"may_run_billing": may_run, **(extra_context or {})})
+
+    def get_urls(self) -> list[URLPattern]:
+        run = self.admin_site.admin_view(self.run_billing_view)
+        return [path("run-billing/", run, name="billing_run_now"), *super().get_urls()]
+
+    def run_billing_view(self, request: HttpRequest) -> HttpResponse:
+        """What a run would do now, on documents that are not kept; confirmed, the run."""
+        if not request.user.has_perm("billing.run_billing"):
+            raise PermissionDenied
+        at = timezone.now()
+        if request.method == "POST":
+            return self.run_billing(request, bill_run.run(at))
+        found = bill_run.run(at, dry_run=True)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Run billing now",
+            "opts": self.opts,
+            "result": found,
+            "documents": [*found.invoices, *found.credit_notes],
+        }
+        return TemplateResponse(request, "admin/billing/invoice/run_billing.html", context)
+
+    def run_billing(self, request: HttpRequest, result: bill_run.RunResult) -> HttpResponse:
+        """Say what a run did, back at the list."""
+        done = f"{len(result.invoices)} invoices, {len(result.credit_notes)} credit notes"
+        messages.success(request, f"Billing was run: {result.closed} periods closed, {done}.")
+        for failure in result.failures:
+            messages.error(request, f"Contract {failure['contract']} could not be billed: {failure['error']}")
+        return HttpResponseRedirect(reverse("admin:billing_invoice_changelist"))
+
+
+@admin.register(CreditNote)
+class CreditNoteDesk(DocumentDesk):
+    list_filter = ["status", "purpose", "currency", "seller", "issued_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(document=Document.CREDIT_NOTE)
+
+
+@admin.register(InvoiceLine)
+class InvoiceLineDesk(FactDesk):
+    list_display = [
+        "description", "invoice", "kind", "price", "meter", "quantity_figure", "amount_figure", "currency",
+        "service_start", "service_end",
+    ]  # fmt: skip
+    list_filter = ["kind", "invoice__status", "service_start"]
+    readonly_fields = ["explanation"]
+    list_select_related = ["invoice"]
+    search_fields = ["invoice__number", "contract__number", "price", "meter", "description"]
+    ordering = ["-invoice", "position"]
+    fieldsets = [
+        (None, {"fields": [("invoice", "position"), "description", ("kind", "entry_kind"), "explanation"]}),
+        ("Where it comes from", {"fields": ["contract", "contract_line", "term", "price", "meter", "entry_key"]}),
+        ("Tax", {"fields": ["tax_code", "tax_percent", "tax_amount"]}),
+        ("Usage", {"fields": [("service_start", "service_end"), ("clock_from", "clock_to"), "corrects"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[InvoiceLine]:
+        related = Prefetch("corrects", InvoiceLine.objects.select_related("invoice"))
+        return super().get_queryset(request).prefetch_related(related)
+
+    @admin.display(description="quantity", ordering="quantity")
+    def quantity_figure(self, line: InvoiceLine) -> str:
+        return figure(line.quantity)
+
+    @admin.display(description="amount", ordering="amount")
+    def amount_figure(self, line: InvoiceLine) -> str:
+        return money_figure(line.amount, line.invoice.currency)
+
+    @admin.display(description="currency", ordering="invoice__currency")
+    def currency(self, line: InvoiceLine) -> str:
+        return line.invoice.currency
+
+    @admin.display(description="how the amount comes about")
+    def explanation(self, line: InvoiceLine) -> SafeString:
+        context = {"invoice": line.invoice, "lines": [line], "plain": True}
+        return mark_safe(render_to_string("admin/billing/invoice/content.html", context))

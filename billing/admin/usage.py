@@ -1,0 +1,130 @@
+"""The desk of use: who reports it, what arrived, what was corrected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from billing.admin.columns import with_customer_name, with_source_key
+from billing.models import Correction, Receipt, ReceiptCount, Register, Source, UsageClock
+from catalog.desks import FactDesk, HistoryDesk, ShownInline
+
+
+@admin.register(Source)
+class SourceDesk(HistoryDesk):
+    list_display = ["key", "name", "tolerance_window", "clock_skew"]
+    search_fields = ["key", "name"]
+    ordering = ["key"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Source | None = None) -> list[str]:
+        # The key is part of the identity of every event it ever reported.
+        return ["key"] if obj else []
+
+
+class ReceiptCountInline(ShownInline):
+    model = ReceiptCount
+    fields = ["source", "received", "accepted", "duplicates", "quarantined"]
+
+
+class CountsMixin:
+    """Counts with thousands separators, at the right."""
+
+    @admin.display(description="received", ordering="received")
+    def received_figure(self, row: Any) -> str:
+        return f"{row.received:,}"
+
+    @admin.display(description="accepted", ordering="accepted")
+    def accepted_figure(self, row: Any) -> str:
+        return f"{row.accepted:,}"
+
+    @admin.display(description="duplicates", ordering="duplicates")
+    def duplicates_figure(self, row: Any) -> str:
+        return f"{row.duplicates:,}"
+
+    @admin.display(description="held", ordering="quarantined")
+    def held_figure(self, row: Any) -> str:
+        return f"{row.quarantined:,}"
+
+
+COUNTS = ["received_figure", "accepted_figure", "duplicates_figure", "held_figure"]
+
+
+@admin.register(Receipt)
+class ReceiptDesk(CountsMixin, FactDesk):
+    list_display = ["received_at", "door", *COUNTS, "id"]
+    list_filter = ["door", "received_at"]
+    search_fields = ["=id"]
+    search_help_text = "The receipt's id, as the sender got it."
+    ordering = ["-received_at"]
+    inlines = [ReceiptCountInline]
+
+
+@admin.register(ReceiptCount)
+class ReceiptCountDesk(CountsMixin, FactDesk):
+    list_display = ["source", *COUNTS, "received_at"]
+    list_select_related = ["receipt"]
+    search_fields = ["=source"]
+    search_help_text = "The whole key of a source."
+    ordering = ["-pk"]
+
+    @admin.display(description="received at")
+    def received_at(self, count: ReceiptCount) -> Any:
+        return count.receipt.received_at
+
+
+@admin.register(Register)
+class RegisterDesk(FactDesk):
+    """The identity of every accepted event. Too many to sort or count: found by the key."""
+
+    list_display = ["key", "customer", "occurred_at", "digest"]
+    search_fields = ["=key"]
+    search_help_text = "The key of an event."
+    ordering = ["key"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Register]:
+        return with_customer_name(super().get_queryset(request))
+
+    @admin.display(description="customer")
+    def customer(self, row: Any) -> str:
+        return row.customer_name or f"#{row.customer_id}"
+
+
+@admin.register(UsageClock)
+class UsageClockDesk(FactDesk):
+    list_display = ["customer", "clock_figure", "dirty_from"]
+    list_filter = [("dirty_from", admin.EmptyFieldListFilter)]
+    ordering = ["customer_id"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[UsageClock]:
+        return with_customer_name(super().get_queryset(request))
+
+    @admin.display(description="customer")
+    def customer(self, row: Any) -> str:
+        return row.customer_name or f"#{row.customer_id}"
+
+    @admin.display(description="clock", ordering="clock")
+    def clock_figure(self, row: UsageClock) -> str:
+        return f"{row.clock:,}"
+
+
+@admin.register(Correction)
+class CorrectionDesk(FactDesk):
+    list_display = ["made_at", "kind", "event_id", "source", "customer", "occurred_at", "reason", "made_by"]
+    list_filter = ["kind", "made_at"]
+    search_fields = ["=event_id", "reason", "made_by"]
+    search_help_text = "The whole id of an event, or words of the reason."
+    ordering = ["-made_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Correction]:
+        return with_source_key(with_customer_name(super().get_queryset(request)))
+
+    @admin.display(description="customer")
+    def customer(self, row: Any) -> str:
+        return row.customer_name or f"#{row.customer_id}"
+
+    @admin.display(description="source")
+    def source(self, row: Any) -> str:
+        return row.source_key or f"#{row.source_id}"

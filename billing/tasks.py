@@ -1,0 +1,29 @@
+"""Background entry points: parse, then one call each.
+
+Schedules name these functions by their path: renaming one leaves its schedule behind.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from billing.invoicing import bill_run as runs
+
+
+def bill_run(at: str) -> dict[str, Any]:
+    """Bill as of an instant, ISO 8601 with its offset: the one the schedule meant, however late the worker is.
+
+    Answers the numbers of the documents made, and the contracts that could not be billed.
+    """
+    instant = dt.datetime.fromisoformat(at)
+    if instant.tzinfo is None:
+        raise ValueError(f"{at} has no offset; an instant of a schedule has one")
+    result = runs.run(instant)
+    return {
+        "at": instant.isoformat(),
+        "closed": result.closed,
+        "invoices": [invoice["number"] or invoice["id"] for invoice in result.invoices],
+        "credit_notes": [note["number"] or note["id"] for note in result.credit_notes],
+        "failures": result.failures,
+    }

@@ -1,0 +1,352 @@
+"""The desk of what is sold: sellers, taxes, features, meters, plans and their dated versions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import Count, Max, QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString, mark_safe
+
+from catalog.deeds import Change, Deed, DeedsMixin
+from catalog.desks import HistoryDesk, ShownInline
+from catalog.models import (
+    Feature,
+    Meter,
+    Plan,
+    PlanVersion,
+    Price,
+    PriceTier,
+    Seller,
+    TaxRate,
+    VersionStatus,
+)
+from catalog.publishing import (
+    UnableToPublish,
+    approve,
+    content_errors,
+    content_of,
+    draft_version,
+    retire,
+    submit,
+)
+from catalog.wording import figure, price_words
+
+
+@admin.register(Seller)
+class SellerDesk(HistoryDesk):
+    list_display = ["name", "key", "country", "currency", "timezone", "tolerance_window", "review_drafts"]
+    list_filter = ["review_drafts", "currency"]
+    search_fields = ["key", "name", "tax_id"]
+    ordering = ["name"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Seller | None = None) -> Sequence[str]:
+        # The billing days of its contracts follow the zone; the key names its number series.
+        return ["key", "timezone"] if obj else []
+
+
+@admin.register(TaxRate)
+class TaxRateDesk(HistoryDesk):
+    list_display = ["code", "country", "percent_figure", "effective_from", "description"]
+    list_filter = ["country"]
+    search_fields = ["code", "description", "country"]
+    ordering = ["country", "effective_from"]
+
+    @admin.display(description="percent", ordering="percent")
+    def percent_figure(self, rate: TaxRate) -> str:
+        return figure(rate.percent)
+
+
+@admin.register(Feature)
+class FeatureDesk(HistoryDesk):
+    list_display = ["name", "key", "description"]
+    search_fields = ["key", "name"]
+    ordering = ["name"]
+
+
+@admin.register(Meter)
+class MeterDesk(HistoryDesk):
+    list_display = ["key", "name", "event_type", "aggregation", "value", "group_by", "unit", "allow_negative"]
+    list_filter = ["aggregation", "event_type"]
+    search_fields = ["key", "name", "event_type", "value"]
+    ordering = ["key"]
+    fieldsets = [
+        (None, {"fields": ["key", "name", "unit"]}),
+        (
+            "What is counted",
+            {
+                "fields": ["event_type", "aggregation", "value", "group_by", "filters", "allow_negative"],
+                "description": "Frozen once the meter has counted an event: for other content, make another meter.",
+            },
+        ),
+    ]
+
+
+class VersionInline(ShownInline):
+    """The versions of a plan, to go to; they are edited on their own page."""
+
+    model = PlanVersion
+    fields = ["number", "status", "currency", "effective_from", "published_at"]
+    ordering = ["-number"]
+    show_change_link = True
+
+
+@admin.register(Plan)
+class PlanDesk(HistoryDesk):
+    list_display = ["name", "key", "interval", "versions_figure", "in_force_from"]
+    list_filter = ["interval"]
+    search_fields = ["key", "name"]
+    ordering = ["name"]
+    inlines = [VersionInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
+        rows: QuerySet[Plan] = super().get_queryset(request)
+        return rows.annotate(version_count=Count("versions"), latest_start=Max("versions__effective_from"))
+
+    @admin.display(description="versions", ordering="version_count")
+    def versions_figure(self, plan: Any) -> int:
+        return int(plan.version_count)
+
+    @admin.display(description="latest starts on", ordering="latest_start")
+    def in_force_from(self, plan: Any) -> dt.date | None:
+        found: dt.date | None = plan.latest_start
+        return found
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> Sequence[str]:
+        return ["key", "interval"] if obj else []
+
+
+class Because(forms.Form):
+    """A deed that asks why."""
+
+    reason = forms.CharField(label="Why", max_length=500, widget=forms.Textarea(attrs={"rows": 2, "cols": 60}))
+
+
+class VersionDeed(Deed):
+    """A step of a version's life; its page compares the prices with those in force."""
+
+    refusals = (UnableToPublish,)
+    from_status: VersionStatus
+
+    def applies(self, row: PlanVersion) -> bool:
+        return row.status == self.from_status
+
+    def changes(self, row: PlanVersion, at: dt.datetime) -> Sequence[Change]:
+        in_force = row.plan.versions.in_force(at.date()).exclude(pk=row.pk).first()
+        before = prices_in_words(in_force) if in_force else {}
+        after = prices_in_words(row)
+        keys = [*after, *(key for key in before if key not in after)]
+        return [Change(key, before.get(key, "not charged"), after.get(key, "not charged")) for key in keys]
+
+
+class SubmitVersion(VersionDeed):
+    name, label, permission = "submit_version", "Submit for review", "catalog.submit_planversion"
+    explanation = "Another person then approves it. Now: what is in force today. After: what this version charges."
+    from_status = VersionStatus.DRAFT
+
+    def changes(self, row: PlanVersion, at: dt.datetime) -> Sequence[Change]:
+        content = content_of(row)
+        meters = {price.meter for price in content.prices if price.meter}
+        if errors := content_errors(content, Meter.objects.in_bulk(meters, field_name="key")):
+            raise UnableToPublish(errors)
+        return super().changes(row, at)
+
+    def do(self, row: PlanVersion, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
+        submit(row, at=at, by=by)
+        return f"{row} is in review. Another person approves it."
+
+
+class ApproveVersion(VersionDeed):
+    name, label, permission = "approve_version", "Approve and publish", "catalog.publish_planversion"
+    explanation = "Published, its prices never change again; other prices are a new version."
+    from_status = VersionStatus.REVIEW
+    is_grave = True
+
+    def do(self, row: PlanVersion, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
+        approve(row, at=at, by=by)
+        return f"{row} is published."
+
+
+class RetireVersion(VersionDeed):
+    name, label, permission = "retire_version", "Retire", "catalog.retire_planversion"
+    explanation = "It is not sold any more. Contracts that stand on it keep it and are billed as before."
+    form_class = Because
+    from_status = VersionStatus.PUBLISHED
+
+    def changes(self, row: PlanVersion, at: dt.datetime) -> Sequence[Change]:
+        return [Change(key, words, words) for key, words in prices_in_words(row).items()]
+
+    def do(self, row: PlanVersion, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
+        retire(row, at=at, by=by, reason=asked["reason"])
+        return f"{row} is retired."
+
+
+class CopyVersion(Deed):
+    """The way on from a frozen version: the same content as the plan's next draft."""
+
+    name, label, permission = "copy_version", "New draft from this", "catalog.add_planversion"
+    explanation = "Makes the plan's next version, a draft with the same prices to edit."
+    refusals = (UnableToPublish,)
+
+    def changes(self, row: PlanVersion, at: dt.datetime) -> Sequence[Change]:
+        return [Change(key, words, words) for key, words in prices_in_words(row).items()]
+
+    def do(self, row: PlanVersion, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
+        content = content_of(row)
+        made = draft_version(
+            row.plan, currency=content.currency, prices=content.prices, at=at, by=by, reason=f"Copied from {row}"
+        )
+        return f"{made} is a draft with the prices of {row}."
+
+
+class PriceInline(admin.StackedInline[Price, PlanVersion]):
+    model = Price
+    extra = 0
+    show_change_link = True
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    ("key", "name", "kind"),
+                    ("model", "meter", "unit_amount", "flat_amount"),
+                    ("package_size", "package_amount"),
+                    ("included_units", "minimum_amount", "maximum_amount"),
+                    ("billing", "prorate", "position"),
+                ],
+                "description": "Tiers are on the price's own page: save, then follow “Change”.",
+            },
+        )
+    ]
+
+    def has_add_permission(self, request: HttpRequest, obj: PlanVersion | None = None) -> bool:
+        return is_draft(obj) and bool(super().has_add_permission(request, obj))
+
+    def has_change_permission(self, request: HttpRequest, obj: PlanVersion | None = None) -> bool:
+        return is_draft(obj) and bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: PlanVersion | None = None) -> bool:
+        return is_draft(obj) and bool(super().has_delete_permission(request, obj))
+
+
+@admin.register(PlanVersion)
+class PlanVersionDesk(DeedsMixin, HistoryDesk):
+    list_display = ["__str__", "plan", "status", "currency", "effective_from", "published_at"]
+    list_filter = ["status", "currency", "plan"]
+    list_select_related = ["plan"]
+    search_fields = ["plan__key", "plan__name"]
+    ordering = ["plan__key", "-number"]
+    autocomplete_fields = ["plan"]
+    fields = ["plan", "number", "status", "currency", "effective_from", "published_at", "charges"]
+    inlines = [PriceInline]
+    deeds = (SubmitVersion(), ApproveVersion(), RetireVersion(), CopyVersion())
+
+    def frozen(self, row: PlanVersion) -> str | None:
+        if row.status == VersionStatus.REVIEW:
+            return "This version is in review: what is approved is what was submitted, so nothing changes meanwhile."
+        if row.status != VersionStatus.DRAFT:
+            return (
+                f"This version is {row.get_status_display()}: customers rely on its prices, and the database refuses "
+                "to change them. For other prices make a new draft from this one."
+            )
+        return None
+
+    def has_delete_permission(self, request: HttpRequest, obj: PlanVersion | None = None) -> bool:
+        """A version that was submitted and is not wanted may go, too."""
+        if obj is not None and obj.status == VersionStatus.REVIEW:
+            return bool(admin.ModelAdmin.has_delete_permission(self, request, obj))
+        return super().has_delete_permission(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: PlanVersion | None = None) -> Sequence[str]:
+        always = ["number", "status", "published_at", "charges"]
+        return ["plan", *always] if obj else always
+
+    def get_inlines(self, request: HttpRequest, obj: PlanVersion | None = None) -> Any:
+        """A frozen version's prices read better as a table."""
+        return [PriceInline] if is_draft(obj) else []
+
+    @admin.display(description="what it charges")
+    def charges(self, version: PlanVersion) -> SafeString | str:
+        if version.pk is None:
+            return "-"
+        prices = [(price, price_words(price, version.currency)) for price in priced(version)]
+        return mark_safe(render_to_string("admin/catalog/prices.html", {"prices": prices}))
+
+    def save_model(self, request: HttpRequest, obj: PlanVersion, form: Any, change: bool) -> None:
+        if not change:
+            plan = Plan.objects.select_for_update().get(pk=obj.plan_id)  # one number at a time
+            obj.number = (plan.versions.aggregate(latest=Max("number"))["latest"] or 0) + 1
+        super().save_model(request, obj, form, change)
+
+
+class TierInline(admin.TabularInline[PriceTier, Price]):
+    model = PriceTier
+    extra = 0
+    fields = ["position", "up_to", "unit_amount", "flat_amount"]
+
+    def has_add_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        return obj is not None and is_draft(obj.version) and bool(super().has_add_permission(request, obj))
+
+    def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        return obj is not None and is_draft(obj.version) and bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        return obj is not None and is_draft(obj.version) and bool(super().has_delete_permission(request, obj))
+
+
+@admin.register(Price)
+class PriceDesk(HistoryDesk):
+    """Prices are added on the page of their version."""
+
+    list_display = ["key", "version", "kind", "model", "meter", "in_words"]
+    list_filter = ["kind", "model", "version__status"]
+    list_select_related = ["version__plan", "meter"]
+    search_fields = ["key", "name", "version__plan__key"]
+    ordering = ["version__plan__key", "-version__number", "position"]
+    readonly_fields = ["version"]
+    inlines = [TierInline]
+
+    def frozen(self, row: Price) -> str | None:
+        if is_draft(row.version):
+            return None
+        return (
+            f"The version {row.version} is {row.version.get_status_display()}, so this price stays as it is. "
+            "For another price make a new draft from that version."
+        )
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        """A version in review goes with its prices."""
+        if obj is not None and obj.version.status == VersionStatus.REVIEW:
+            return bool(admin.ModelAdmin.has_delete_permission(self, request, obj))
+        return super().has_delete_permission(request, obj)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
+        rows: QuerySet[Price] = super().get_queryset(request)
+        return rows.prefetch_related("tiers")
+
+    @admin.display(description="charges")
+    def in_words(self, price: Price) -> str:
+        return price_words(price, price.version.currency)
+
+
+def is_draft(version: PlanVersion | None) -> bool:
+    """Whether its prices may be edited; a version that is being added is one."""
+    return version is None or version.status == VersionStatus.DRAFT
+
+
+def priced(version: PlanVersion) -> QuerySet[Price]:
+    return version.prices.select_related("meter").prefetch_related("tiers")
+
+
+def prices_in_words(version: PlanVersion) -> dict[str, str]:
+    """Price key -> what it charges."""
+    return {price.key: price_words(price, version.currency) for price in priced(version)}

@@ -1,0 +1,130 @@
+"""Deeds on the console: what cannot be undone by typing it back.
+
+A deed is an action of its own permission. Its page shows what changes, in money, before and after; confirmed, it calls
+one operation for each row and shows what came of it, or why the operation could not do it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A line of the confirm page: what it is about, as it is now, as it will be."""
+
+    subject: str
+    before: str
+    after: str
+
+
+class Deed:
+    """One deed of a desk. Subclasses name the permission and call the operation."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    permission: ClassVar[str]
+    explanation: ClassVar[str] = ""
+    refusals: ClassVar[tuple[type[Exception], ...]] = ()
+    form_class: ClassVar[type[forms.Form]] = forms.Form
+    is_grave: ClassVar[bool] = False
+
+    def applies(self, row: Any) -> bool:
+        """Whether the button is shown on the row's page."""
+        return True
+
+    def changes(self, row: Any, at: dt.datetime) -> Sequence[Change]:
+        """What the confirm page says of a row. Raises one of `refusals` where the deed cannot be done."""
+        raise NotImplementedError
+
+    def do(self, row: Any, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
+        """Call the one operation; returns what to say of it. Raises one of `refusals`."""
+        raise NotImplementedError
+
+    def is_allowed(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm(self.permission))
+
+    def run(self, desk: Any, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
+        """The confirm page, or once confirmed the deed itself."""
+        if not self.is_allowed(request):
+            raise PermissionDenied
+        at = timezone.now()
+        form = self.form_class(request.POST if "confirmed" in request.POST else None)
+        if form.is_bound and form.is_valid():
+            for row in rows:
+                self._attempt(desk, request, row, at, form.cleaned_data)
+            return HttpResponseRedirect(_way_back(desk, request))
+        return self._page(desk, request, list(rows), form, at)
+
+    def _attempt(self, desk: Any, request: HttpRequest, row: Any, at: dt.datetime, asked: Mapping[str, Any]) -> None:
+        try:
+            said = self.do(row, at, cast(AbstractBaseUser, request.user), asked)
+        except self.refusals as refusal:
+            messages.error(request, f"{row}: {refusal}")
+        else:
+            desk.log_change(request, row, said)
+            messages.success(request, said)
+
+    def _page(
+        self, desk: Any, request: HttpRequest, rows: Sequence[Any], form: forms.Form, at: dt.datetime
+    ) -> HttpResponse:
+        context = {
+            **desk.admin_site.each_context(request),
+            "title": self.label,
+            "opts": desk.opts,
+            "deed": self,
+            "form": form,
+            "cases": [self._case(row, at) for row in rows],
+            "checkbox": ACTION_CHECKBOX_NAME,
+            "origin": request.POST.get("origin", ""),
+        }
+        return TemplateResponse(request, "admin/deed.html", context)
+
+    def _case(self, row: Any, at: dt.datetime) -> dict[str, Any]:
+        try:
+            return {"row": row, "changes": self.changes(row, at)}
+        except self.refusals as refusal:
+            return {"row": row, "refusal": str(refusal)}
+
+
+class DeedsMixin:
+    """A desk with deeds: they are among the actions of the list, and buttons on the page of a row."""
+
+    deeds: ClassVar[Sequence[Deed]] = ()
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request)  # type: ignore[misc]
+        for deed in self.deeds:
+            if deed.is_allowed(request):
+                actions[deed.name] = (deed.run, deed.name, deed.label)
+        return actions
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id) if request.method == "GET" else None  # type: ignore[attr-defined]
+        allowed = [deed for deed in self.deeds if row is not None and deed.is_allowed(request) and deed.applies(row)]
+        context = {"deeds": allowed, "checkbox": ACTION_CHECKBOX_NAME, **(extra_context or {})}
+        return cast(HttpResponse, super().change_view(request, object_id, form_url, context))  # type: ignore[misc]
+
+
+def _way_back(desk: Any, request: HttpRequest) -> str:
+    """Back to the page of the row where the deed was begun there, else to the list."""
+    chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
+    if request.POST.get("origin") == "row" and len(chosen) == 1:
+        return reverse(f"admin:{desk.opts.app_label}_{desk.opts.model_name}_change", args=chosen)
+    return request.get_full_path()

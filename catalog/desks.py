@@ -1,0 +1,179 @@
+"""What every desk of the console shares: rows with a history, facts that are only read, and counts that are quick.
+
+Deeds, the actions with a confirm page, are in catalog/deeds.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, cast
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db import IntegrityError, connections, models
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from simple_history.admin import SimpleHistoryAdmin
+
+COUNTED_UP_TO = 10_000
+
+_ESTIMATE = """
+    WITH parts AS (
+        SELECT %s::regclass AS part UNION SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = %s::regclass
+    )
+    SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class JOIN parts ON pg_class.oid = parts.part
+"""
+
+
+class QuickPaginator(Paginator[Any]):
+    """Counts no further than 10,000 rows; a whole table that is larger is counted by the planner's estimate."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: models.QuerySet[Any] = self.object_list  # type: ignore[assignment]
+        counted = rows.order_by()[: COUNTED_UP_TO + 1].count()
+        if counted <= COUNTED_UP_TO:
+            return counted
+        return max(counted, self._estimate(rows)) if not rows.query.where else COUNTED_UP_TO
+
+    def _estimate(self, rows: models.QuerySet[Any]) -> int:
+        table = rows.model._meta.db_table
+        with connections[rows.db].cursor() as cursor:
+            cursor.execute(_ESTIMATE, [table, table])
+            return int(cursor.fetchone()[0])
+
+
+class RefusalMixin:
+    """What the database refuses is said in a message, where it would otherwise be an error page."""
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return cast(HttpResponse, super().changeform_view(request, *args, **kwargs))  # type: ignore[misc]
+        except IntegrityError as refused:
+            return said_no(request, refused)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return cast(HttpResponse, super().delete_view(request, *args, **kwargs))  # type: ignore[misc]
+        except IntegrityError as refused:
+            return said_no(request, refused)
+
+
+def said_no(request: HttpRequest, refused: IntegrityError) -> HttpResponse:
+    sentence = str(refused).strip().partition("\n")[0]
+    messages.error(request, f"Nothing was changed. The database refused it: {sentence}.")
+    return HttpResponseRedirect(request.path)
+
+
+class ReasonForm(forms.ModelForm[Any]):
+    """A change form that asks why; the answer is kept in the history."""
+
+    change_reason = forms.CharField(
+        label="Why", required=False, max_length=500, help_text="Kept in the history, beside who and when."
+    )
+
+
+class HistoryDesk(RefusalMixin, SimpleHistoryAdmin):  # type: ignore[misc]
+    """Rows that people edit. Every change is kept with who, when and why; a row is locked while it is saved."""
+
+    form = ReasonForm
+    change_form_template = "admin/desk_form.html"
+    show_full_result_count = False
+    paginator = QuickPaginator
+    view_on_site = False
+
+    def frozen(self, row: Any) -> str | None:
+        """Why a row cannot be edited, in a sentence that says what to do instead; None where it can."""
+        return None
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed = bool(super().has_change_permission(request, obj))
+        return allowed and (obj is None or self.frozen(obj) is None)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed = bool(super().has_delete_permission(request, obj))
+        return allowed and (obj is None or self.frozen(obj) is None)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        row = super().get_object(request, object_id, from_field)
+        if row is not None and request.method == "POST":
+            # The form is checked and saved in one transaction; nobody else may decide on the row meanwhile.
+            self.model._base_manager.select_for_update().get(pk=row.pk)
+            row.refresh_from_db()
+        return row
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The reason comes last, and only where something can be changed."""
+        fieldsets = super().get_fieldsets(request, obj)
+        editable = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        cleaned = []
+        for title, options in fieldsets:
+            fields = [field for field in options["fields"] if field != "change_reason"]
+            cleaned.append((title, {**options, "fields": fields}))
+        if editable:
+            title, options = cleaned[-1]
+            cleaned[-1] = (title, {**options, "fields": [*options["fields"], "change_reason"]})
+        return cleaned
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj._change_reason = form.cleaned_data.get("change_reason", "")
+        super().save_model(request, obj, form, change)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        for row in formset.save(commit=False):
+            row._change_reason = form.cleaned_data.get("change_reason", "")
+            row._history_user = request.user
+            row.save()
+        for row in formset.deleted_objects:
+            row._change_reason = form.cleaned_data.get("change_reason", "")
+            row.delete()
+        formset.save_m2m()
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = super().get_object(request, object_id) if request.method == "GET" else None
+        said = {"frozen_because": self.frozen(row) if row is not None else None}
+        return super().change_view(request, object_id, form_url, {**said, **(extra_context or {})})  # type: ignore[no-any-return]
+
+    def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """History is for reading: going back is an edit like any other, and frozen rows have none."""
+        if request.method != "GET":
+            raise PermissionDenied
+        return super().history_form_view(request, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+
+class FactDesk(admin.ModelAdmin[Any]):
+    """Rows that the machine wrote: nobody adds, changes or deletes them here."""
+
+    show_full_result_count = False
+    paginator = QuickPaginator
+    view_on_site = False
+    actions: Sequence[Any] | None = ()
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ShownInline(admin.TabularInline[Any, Any]):
+    """Rows of a page that are shown on it, and edited elsewhere or nowhere."""
+
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False

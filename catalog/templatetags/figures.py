@@ -1,0 +1,11 @@
+"""Numbers and money in templates."""
+
+from __future__ import annotations
+
+from django import template
+
+from catalog.wording import figure, money_figure
+
+register = template.Library()
+register.filter("figure", figure)
+register.filter("money", money_figure)

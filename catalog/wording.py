@@ -1,0 +1,69 @@
+"""Numbers, money and prices as people read them: on the console and on documents."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from catalog.models import BillingTime, Price, PriceKind, PriceModel, PriceTier
+from catalog.money import exact, minor_places, money_text, quantity_text, round_money
+
+
+def figure(number: Decimal | int | str) -> str:
+    """A number with thousands separators and no trailing zeros: "1,234.5"."""
+    return f"{Decimal(quantity_text(exact(number))):,f}"
+
+
+def money_figure(amount: Decimal | int | str, currency: str) -> str:
+    """An amount in the currency's places, with thousands separators: "1,234.50"."""
+    return f"{Decimal(money_text(exact(amount), currency)):,f}"
+
+
+def money_words(amount: Decimal | int | str, currency: str) -> str:
+    """An amount with its currency: "1,234.50 EUR"."""
+    return f"{money_figure(amount, currency)} {currency}"
+
+
+def price_figure(amount: Decimal, currency: str) -> str:
+    """A price: at least the currency's places, and as many more as it has."""
+    if round_money(amount, currency) == amount:
+        return money_figure(amount, currency)
+    short = quantity_text(amount)
+    missing = minor_places(currency) - len(short.partition(".")[2])
+    return f"{Decimal(short + '0' * max(missing, 0)):,f}"
+
+
+def price_words(price: Price, currency: str) -> str:
+    """What a price charges, in a sentence without a verb: "0.002 up to 10,000, then 0.001; at least 5.00 EUR"."""
+    said = [_charge(price, currency)]
+    if price.included_units:
+        said.append(f"the first {figure(price.included_units)} included")
+    if price.minimum_amount is not None:
+        said.append(f"at least {price_figure(price.minimum_amount, currency)}")
+    if price.maximum_amount is not None:
+        said.append(f"at most {price_figure(price.maximum_amount, currency)}")
+    if price.kind == PriceKind.RECURRING and price.billing == BillingTime.IN_ADVANCE:
+        said.append("in advance")
+    return "; ".join(said)
+
+
+def _charge(price: Price, currency: str) -> str:
+    tiers = list(price.tiers.all())
+    if tiers:
+        joint = ", then " if price.model == PriceModel.GRADUATED else ", or all at "
+        first = "" if price.model == PriceModel.GRADUATED else "all at "
+        return f"{first}{joint.join(_tier(tier, currency) for tier in tiers)} {currency}"
+    if price.package_amount is not None and price.package_size is not None:
+        return f"{price_figure(price.package_amount, currency)} {currency} per {figure(price.package_size)}"
+    if price.unit_amount is not None:
+        return f"{price_figure(price.unit_amount, currency)} {currency} each"
+    if price.flat_amount is not None:
+        return f"{price_figure(price.flat_amount, currency)} {currency}"
+    return "no amount yet"
+
+
+def _tier(tier: PriceTier, currency: str) -> str:
+    amount = price_figure(tier.unit_amount, currency)
+    if tier.flat_amount:
+        flat = price_figure(tier.flat_amount, currency)
+        amount = f"{flat} + {amount} each" if tier.unit_amount else flat
+    return f"{amount} up to {figure(tier.up_to)}" if tier.up_to is not None else f"{amount} above"
