@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 
-import psycopg
 import pytest
 from django.conf import settings
 from django.db import connections
