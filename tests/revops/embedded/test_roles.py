@@ -37,7 +37,7 @@ def connect(server: Cluster, role: str, database: str) -> Connection:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def database(server: Cluster) -> Iterator[str]:
     """A throw-away database as the owner makes one, with an event table in parts, others and a function."""
     with connect(server, "watertight_owner", "postgres") as connection:
