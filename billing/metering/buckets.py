@@ -13,10 +13,10 @@ from operator import itemgetter
 import psycopg
 from msgspec import Struct
 
+from billing.metering.aggregation import Partial
 from billing.metering.binary import bigints, instants, texts
+from billing.metering.decoding import QUARTER, datetime_of
 from billing.metering.labelling import Reading
-
-QUARTER = 15 * 60 * 1_000_000  # microseconds
 
 # customer, meter, start (microseconds since EPOCH, a multiple of a quarter), group
 BucketKey = tuple[int, int, int, str]
@@ -149,3 +149,36 @@ def _rest(additions: list[Addition]) -> list[bytes]:
 
 def _number(value: Number | None) -> str | None:
     return None if value is None else str(value)
+
+
+PUT = """
+    INSERT INTO billing_bucket AS bucket (
+        customer_id, meter_id, starts_at, "group", clock, n, maximum, minimum, latest, latest_at, latest_clock
+    )
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (customer_id, meter_id, starts_at, "group") DO UPDATE SET
+        clock = excluded.clock, n = excluded.n, maximum = excluded.maximum, minimum = excluded.minimum,
+        latest = excluded.latest, latest_at = excluded.latest_at, latest_clock = excluded.latest_clock
+"""
+
+
+def put_partials(cursor: Cursor, partials: Mapping[BucketKey, Partial], clocks: Mapping[int, int]) -> None:
+    """Set buckets of extremes and latest values to what their events came to."""
+    for (customer_id, meter_id, starts_at, group), partial in partials.items():
+        latest = partial.latest
+        cursor.execute(
+            PUT,
+            [
+                customer_id,
+                meter_id,
+                datetime_of(starts_at),
+                group,
+                clocks[customer_id],
+                partial.n,
+                partial.maximum,
+                partial.minimum,
+                latest and latest.value,
+                latest and latest.at,
+                latest and latest.clock,
+            ],
+        )

@@ -22,6 +22,7 @@ MAX_ATTRIBUTE = 255  # characters of id, source, type and subject
 # Instants of records are counted in microseconds from here, as PostgreSQL stores them.
 EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)
+QUARTER = 15 * 60 * 1_000_000  # of an hour: the time a bucket covers
 _FIRST = (dt.datetime.min.replace(tzinfo=dt.UTC) - EPOCH) // MICROSECOND
 _LAST = (dt.datetime.max.replace(tzinfo=dt.UTC) - EPOCH) // MICROSECOND
 
@@ -175,6 +176,11 @@ def decode_record(raw: Raw | bytes) -> Record:
     return Record(
         raw, None, id, source, type, subject, occurred_at, data or {}, bytes(said.data), key, digest
     )  # fmt: skip
+
+
+def decode_data(text: bytes) -> dict[str, Any]:
+    """The stored data of an event; numbers are exact. Raises ValueError where it is no JSON object."""
+    return _decode_data(text) or {}
 
 
 def register_key(source: str, id: str) -> bytes:
