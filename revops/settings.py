@@ -2,6 +2,8 @@
 
 DATABASE_URL, DATABASE_OWNER_URL, QUARANTINE_DATABASE_URL, QUARANTINE_OWNER_URL   servers; without them the embedded one
 WATERTIGHT_HOME        files of the embedded server, its passwords and logs (default: .watertight in the checkout)
+WATERTIGHT_POSTGRES_BIN    server binaries to use in place of the wheel's, such as /usr/lib/postgresql/15/bin
+WATERTIGHT_POSTGRES_USER   whom the embedded server runs as when started by root (default: postgres, else nobody)
 WATERTIGHT_ROLE        application (default) or owner: whose rights this process has in the database
 SECRET_KEY             signs sessions; made once and kept in WATERTIGHT_HOME where it is not given
 ALLOWED_HOSTS          comma-separated; default: this machine
