@@ -11,6 +11,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from django.conf import settings
+from django.db import connections
+
+from revops.databases import ALIASES, QUARANTINE, ConnectionPlan
 
 PORT = 8000
 WORKERS = 2
@@ -31,6 +37,27 @@ def gunicorn_arguments(host: str, port: int, workers: int, threads: int) -> list
         "--timeout", "120", "--graceful-timeout", "30", "--keep-alive", "15",
         "--log-level", "warning", "--no-control-socket", "--chdir", str(CHECKOUT), "revops.wsgi:application",
     ]  # fmt: skip
+
+
+def environment_for(names: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a server process on other databases of the same servers: `names` by alias."""
+    plan: ConnectionPlan = settings.PLAN
+    urls = {
+        "DATABASE_URL": with_name(plan.application["default"], names["default"]),
+        "DATABASE_OWNER_URL": with_name(plan.owner["default"], names["default"]),
+        "QUARANTINE_DATABASE_URL": with_name(plan.application[QUARANTINE], names[QUARANTINE]),
+        "QUARANTINE_OWNER_URL": with_name(plan.owner[QUARANTINE], names[QUARANTINE]),
+    }
+    return {**os.environ, **urls, "WATERTIGHT_ROLE": "application"}
+
+
+def current_names() -> dict[str, str]:
+    """The databases this thread's connections lead to, by alias."""
+    return {alias: str(connections[alias].settings_dict["NAME"]) for alias in ALIASES}
+
+
+def with_name(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
 def free_port() -> int:

@@ -6,10 +6,12 @@ from django.views.generic import RedirectView
 
 from revops.api import catalog, invoices, problems
 from revops.api.calculating import Calculate
+from revops.api.corrections import Corrections
 from revops.api.events import events
 from revops.api.health import healthz
 
 doors = [
+    path("corrections", Corrections.as_view(), name="corrections"),
     path("events", events, name="events"),
     path("invoices", invoices.Invoices.as_view(), name="invoices"),
     path("invoices/<int:id>", invoices.InvoiceDetail.as_view(), name="invoice"),

@@ -11,10 +11,10 @@ import psycopg
 from django.db import connections
 
 from revops.benchmarks.company import found
-from revops.benchmarks.databases import throw_away_databases
 from revops.benchmarks.sample import Load
 from revops.benchmarks.sending import Sent, send_all
-from revops.serving import free_port, start_server, wait_until_healthy
+from revops.serving import current_names, environment_for, free_port, start_server, wait_until_healthy
+from revops.simulation.databases import throw_away_databases
 
 SIZE = 200_000
 CUSTOMERS = 100
@@ -27,7 +27,8 @@ Say = Callable[[str], None]
 def measure(size: int, workers: int, at: dt.datetime, say: Say) -> dict[str, Any]:
     """The whole measurement; `workers` web server processes, and as many senders."""
     load = Load(size, CUSTOMERS, at - SPAN - dt.timedelta(minutes=1), SPAN)
-    with throw_away_databases(say) as environment:
+    with throw_away_databases(say):
+        environment = environment_for(current_names())
         secret = found(load, (at - dt.timedelta(days=25)).date(), at)
         for connection in connections.all():
             connection.close()
@@ -172,4 +173,4 @@ def prove(database: psycopg.Connection[Any], load: Load) -> dict[str, int]:
     }
     database.execute("ANALYZE sent")
     like = {"like": f"{load.prefix}-%"}
-    return {name: int(database.execute(query, like).fetchone()[0]) for name, query in answers.items()}  # type: ignore[index, arg-type]
+    return {name: int(database.execute(query, like).fetchone()[0]) for name, query in answers.items()}  # type: ignore[index]

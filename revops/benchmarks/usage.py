@@ -15,10 +15,10 @@ from django.db import connections
 
 from billing.metering.ingestion import ingest
 from revops.benchmarks.company import found
-from revops.benchmarks.databases import throw_away_databases
 from revops.benchmarks.ingest import percentile
 from revops.benchmarks.sample import Load
-from revops.serving import free_port, start_server, wait_until_healthy
+from revops.serving import current_names, environment_for, free_port, start_server, wait_until_healthy
+from revops.simulation.databases import throw_away_databases
 
 SIZE = 1_000_000
 FEWER = 100  # the small customer has this part of the large one's events
@@ -38,7 +38,8 @@ def measure(size: int, workers: int, at: dt.datetime, say: Say, progress: Callab
         "small": Load(max(size // FEWER, 1), 1, starts_at, span, "small"),
         "large": Load(size, 1, starts_at, span, "large"),
     }
-    with throw_away_databases(say) as environment:
+    with throw_away_databases(say):
+        environment = environment_for(current_names())
         secret = ""
         for load in loads.values():
             secret = found(load, starts_at.date(), at)

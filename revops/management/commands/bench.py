@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
+from tqdm import tqdm
 
 from revops.benchmarks import ingest, usage
 from revops.benchmarks.sending import UnableToSend
 from revops.embedded.commands import DatabaseCommand
 from revops.serving import WORKERS, UnableToServe
+from revops.simulation.databases import UnableToClone
 
 
 class Command(DatabaseCommand):
@@ -33,12 +36,16 @@ class Command(DatabaseCommand):
                 result = ingest.measure(size, options["workers"], at, self.say)
             else:
                 with self.progress(size + size // usage.FEWER, "ingesting", "events") as bar:
-                    result = usage.measure(size, options["workers"], at, self.say, lambda n: bar.update(n) and None)
-        except (UnableToSend, UnableToServe) as error:
+                    result = usage.measure(size, options["workers"], at, self.say, partial(advance, bar))
+        except (UnableToSend, UnableToServe, UnableToClone) as error:
             raise CommandError(str(error)) from error
         self.finish(result, "\n".join(f"{name}: {shown(value)}" for name, value in result.items()), options["json"])
         if any(result.get(name) for name in ("lost", "doubled", "miscounted")):
             raise CommandError("Events were lost or counted twice.")
+
+
+def advance(bar: tqdm[Any], count: int) -> None:
+    bar.update(count)
 
 
 def shown(value: Any) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
+from tqdm import tqdm
 
 from billing.metering.formats import Layout, UnableToRead
 from billing.metering.importing import ImportReceipt, import_file
@@ -68,7 +70,7 @@ class Command(DatabaseCommand):
                     layout,
                     at=timezone.now(),
                     total=total,
-                    progress=lambda position: bar.update(position - bar.n) and None,
+                    progress=partial(move_to, bar),
                 )
             except UnableToRead as error:
                 raise CommandError(f"{path}: {error}") from error
@@ -76,6 +78,10 @@ class Command(DatabaseCommand):
                 raise CommandError(
                     f"{path}: {error} Import it again: {total.received} records are stored, and none counts twice."
                 ) from error
+
+
+def move_to(bar: tqdm[Any], position: int) -> None:
+    bar.update(position - bar.n)
 
 
 def assignment(text: str) -> tuple[str, str]:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import http.client
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from django.conf import settings
-from django.db import connections
 
 from billing.models import Source
 from catalog.models import Meter, Plan, PriceKind, Seller
@@ -21,11 +18,9 @@ from contracts.drafts import LineDraft, TermsDraft
 from contracts.lifecycle import approve, draft
 from contracts.models import Contract, Customer, CustomerAlias
 from revops.api.keys import create_key
-from revops.benchmarks.databases import URL_VARIABLES, with_name
 from revops.models import Scope
-from revops.serving import free_port, start_server, wait_until_healthy
+from revops.serving import current_names, environment_for, free_port, start_server, wait_until_healthy
 
-ALL_DATABASES = ["default", "quarantine"]
 THEN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
@@ -84,13 +79,7 @@ class Api:
 @pytest.fixture(scope="session")
 def server_port(django_db_setup: None) -> Iterator[int]:
     """`serve` on the test databases."""
-    urls = {"application": settings.PLAN.application, "owner": settings.PLAN.owner}
-    names = {alias: str(connections[alias].settings_dict["NAME"]) for alias in ALL_DATABASES}
-    environment = {
-        **os.environ,
-        "WATERTIGHT_ROLE": "application",
-        **{name: with_name(urls[role][alias], names[alias]) for (alias, role), name in URL_VARIABLES.items()},
-    }
+    environment = environment_for(current_names())
     port = free_port()
     server = start_server(port, environment, workers=1)
     try:
