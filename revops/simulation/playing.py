@@ -194,7 +194,7 @@ class Stage:
         void_event(words.source, words.id, reason=words.reason, at=at)
 
     def _amend_event(self, words: AmendEventWords, at: dt.datetime, path: str) -> None:
-        amend_event(words.source, words.id, words.data, reason=words.reason, at=at)
+        amend_event(words.source, words.id, _ENCODER.encode(words.data), reason=words.reason, at=at)
 
     def _migrate(self, words: MigrateWords, at: dt.datetime, path: str) -> None:
         plan = Plan.objects.filter(key=words.plan).first()
