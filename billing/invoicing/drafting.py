@@ -217,7 +217,7 @@ def _advance(agreement: Agreement, ledger: Ledger, period: Period | None) -> lis
 def _first_advance(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> Draft | None:
     """What is in advance for the contract's first period, once it has begun and until it is on a document."""
     first = agreement.first_period()
-    if first.starts_at > at or ledger.closed or ledger.has_billed(first):
+    if first.starts_at > at or ledger.closed or first in ledger.reopened or ledger.has_billed(first):
         return None
     lines = _advance(agreement, ledger, first)
     return Draft("advance", first, agreement.currency, tuple(lines)) if lines else None
