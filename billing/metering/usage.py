@@ -6,19 +6,24 @@ thousand events or a billion. Only distinct values are counted from the events t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import datetime as dt
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from decimal import Decimal
-from typing import Any
+from itertools import islice
+from typing import Any, Literal
 
 import msgspec
 from django.db import connection
 
-from billing.metering.aggregation import Latest, Partial, value
-from billing.metering.readings import read_text
+from billing.metering.aggregation import Latest, Partial, Sample, bucket_of, fold, value
+from billing.metering.directory import meter_plan
+from billing.metering.standing import LATEST_CLOCK, readings_of, sample_of, standing_events
 from catalog.models import Aggregation, Meter
 from catalog.money import ZERO
-from catalog.periods import Period
+from catalog.periods import BillingCalendar, Interval, Period
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ _MEASURE = """
 
 
 def measure(asks: Sequence[Ask]) -> dict[Ask, Measured]:
-    """Answer every ask, in one query for all that buckets answer. Nothing used is zero."""
+    """Answer every ask, in one query for all that buckets answer. Nothing used is zero. Raises UnableToMeasure."""
     if not asks:
         return {}
     meters = Meter.objects.in_bulk({ask.meter_id for ask in asks})
@@ -81,12 +86,13 @@ def measure(asks: Sequence[Ask]) -> dict[Ask, Measured]:
     distinct: list[tuple[Ask, int]] = []
     for index, clock, n, *numbers in _read(asks, meters):
         ask = asks[index]
+        _check_quarters(ask.period)
         meter = meters[ask.meter_id]
         if meter.aggregation == Aggregation.UNIQUE_COUNT:
             distinct.append((ask, clock))
             continue
-        quantity = value(meter.aggregation, _partial(ask, n, *numbers), ask.period) if n else ZERO
-        measured[ask] = Measured(quantity, n, clock)
+        quantity = value(meter.aggregation, _partial(ask, int(n), *numbers), ask.period) if n else ZERO
+        measured[ask] = Measured(quantity, int(n), clock)
     for ask, clock in distinct:
         measured[ask] = _distinct(ask, meters[ask.meter_id], clock)
     return measured
@@ -129,40 +135,145 @@ def _partial(
     )
 
 
-_STANDING = """
-    SELECT coalesce(last.data, event.data)
-    FROM billing_event event
-    LEFT JOIN LATERAL (
-        SELECT correction.kind, correction.data, correction.meters
-        FROM billing_correction correction
-        WHERE correction.key = event.key AND correction.clock <= %(clock)s
-        ORDER BY correction.position DESC LIMIT 1
-    ) last ON true
-    WHERE event.customer_id = %(customer)s AND event.clock <= %(clock)s
-      AND event.occurred_at >= %(starts_at)s AND event.occurred_at < %(ends_at)s
-      AND last.kind IS DISTINCT FROM 'void' AND %(meter)s = ANY (coalesce(last.meters, event.meters))
-"""
-"""The data of events as corrected up to a clock."""
-
-
 def _distinct(ask: Ask, meter: Meter, clock: int) -> Measured:
     """Distinct values, from the events themselves; the clock keeps out what came after the buckets were read."""
-    values: set[str] = set()
-    events = 0
+    samples = _samples(meter, ask.customer_id, ask.period, clock)
+    partial = fold(meter.aggregation, (sample for _, sample in samples), ask.period)
+    return Measured(value(meter.aggregation, partial, ask.period), partial.n, clock)
+
+
+def _samples(meter: Meter, customer_id: int, period: Period, clock: int = LATEST_CLOCK) -> Iterator[tuple[str, Sample]]:
+    """What events give a meter, each with its group."""
+    plans = {meter.pk: meter_plan(meter)}
+    for event in standing_events(customer_id, period, clock=clock, meter_id=meter.pk):
+        for reading in readings_of(event.data, plans, plans):
+            yield reading.group, sample_of(reading, event)
+
+
+WindowSize = Literal["hour", "day", "month"]
+MOST_WINDOWS = 10_000
+
+
+class UnableToMeasure(ValueError):
+    """A stretch of time or a grouping that cannot be answered; the message says what can."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageWindow:
+    """What was used in one window, for one set of dimensions; `group` is None where an event had no such value."""
+
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+    group: dict[str, str | None]
+    value: Decimal
+
+
+_WINDOWS = """
+    SELECT place, part, sum(n), sum(total), max(maximum), min(minimum),
+        sum(weighted + total * 1000000 * extract(
+            epoch FROM (%(ends)s::timestamptz[])[place] - starts_at - interval '15 minutes'
+        )),
+        (array_agg(latest ORDER BY latest_at DESC, latest_clock DESC, latest DESC)
+            FILTER (WHERE latest_at IS NOT NULL))[1]
+    FROM (
+        SELECT bucket.*, width_bucket(starts_at, %(starts)s::timestamptz[]) AS place,
+            ARRAY(SELECT "group"::jsonb ->> dimension FROM unnest(%(dimensions)s::int[]) AS dimension) AS part
+        FROM billing_bucket AS bucket
+        WHERE customer_id = %(customer)s AND meter_id = %(meter)s
+          AND starts_at >= %(from)s AND starts_at < %(until)s AND n <> 0
+    ) AS used
+    GROUP BY place, part ORDER BY place, part
+"""
+
+
+def windows(
+    customer_id: int,
+    meter: Meter,
+    period: Period,
+    size: WindowSize,
+    zone: tzinfo,
+    group_by: Sequence[str] = (),
+) -> list[UsageWindow]:
+    """A meter of a customer per hour, day or month of a time zone, where there was use; in order.
+
+    The first and the last window are cut to the period. `group_by` names some of the meter's own dimensions.
+    Raises UnableToMeasure.
+    """
+    for name in group_by:
+        if name not in meter.group_by:
+            known = ", ".join(meter.group_by) or "none"
+            raise UnableToMeasure(f"The meter {meter.key} is not grouped by {name!r}; its dimensions are: {known}.")
+    _check_quarters(period)
+    grid = list(islice(_grid(period, size, zone), MOST_WINDOWS + 1))
+    if len(grid) > MOST_WINDOWS:
+        raise UnableToMeasure(f"More than {MOST_WINDOWS} windows; ask for a shorter time or longer windows.")
+    if meter.aggregation == Aggregation.UNIQUE_COUNT:
+        return _distinct_windows(customer_id, meter, period, grid, group_by)
+    asked: dict[str, Any] = {
+        "customer": customer_id,
+        "meter": meter.pk,
+        "from": period.starts_at,
+        "until": period.ends_at,
+        "starts": [window.starts_at for window in grid],
+        "ends": [window.ends_at for window in grid],
+        "dimensions": [meter.group_by.index(name) for name in group_by],
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            _STANDING,
-            {
-                "customer": ask.customer_id,
-                "meter": meter.pk,
-                "clock": clock,
-                "starts_at": ask.period.starts_at,
-                "ends_at": ask.period.ends_at,
-            },
+        cursor.execute(_WINDOWS, asked)
+        rows = cursor.fetchall()
+    found = []
+    for place, part, n, total, maximum, minimum, weighted, latest in rows:
+        window = grid[place - 1]
+        partial = Partial(
+            n=int(n),
+            total=total,
+            maximum=maximum,
+            minimum=minimum,
+            latest=None if latest is None else Latest(window.starts_at, 0, latest),
+            weighted=weighted,
+            ends_at=None if weighted is None else window.ends_at,
         )
-        for (data,) in cursor:
-            found = read_text(msgspec.json.decode(data), meter.value)
-            if isinstance(found, str):
-                values.add(found)
-                events += 1
-    return Measured(Decimal(len(values)), events, clock)
+        group = dict(zip(group_by, part, strict=True))
+        found.append(UsageWindow(window.starts_at, window.ends_at, group, value(meter.aggregation, partial, window)))
+    return found
+
+
+def _distinct_windows(
+    customer_id: int, meter: Meter, period: Period, grid: Sequence[Period], group_by: Sequence[str]
+) -> list[UsageWindow]:
+    starts = [window.starts_at for window in grid]
+    dimensions = [meter.group_by.index(name) for name in group_by]
+    samples: dict[tuple[int, tuple[str | None, ...]], list[Sample]] = {}
+    for group, sample in _samples(meter, customer_id, period):
+        values = msgspec.json.decode(group, type=list[str | None]) if group else []
+        part = tuple(values[dimension] for dimension in dimensions)
+        samples.setdefault((bisect_right(starts, sample.at) - 1, part), []).append(sample)
+    found = []
+    for place, part in sorted(samples, key=lambda one: (one[0], [(text is None, text or "") for text in one[1]])):
+        window = grid[place]
+        partial = fold(meter.aggregation, samples[place, part], window)
+        quantity = value(meter.aggregation, partial, window)
+        found.append(UsageWindow(window.starts_at, window.ends_at, dict(zip(group_by, part, strict=True)), quantity))
+    return found
+
+
+def _grid(period: Period, size: WindowSize, zone: tzinfo) -> Iterator[Period]:
+    """The windows of a period: local days or months, or hours counted from local midnight."""
+    whole = BillingCalendar(Interval("month" if size == "month" else "day"), dt.date(1970, 1, 1), zone)
+    for stretch in whole.periods(period.starts_at, period.ends_at):
+        yield from [stretch] if size != "hour" else _hours(stretch, whole.period_at(stretch.starts_at).starts_at)
+
+
+def _hours(stretch: Period, midnight: dt.datetime) -> Iterator[Period]:
+    hour = dt.timedelta(hours=1)
+    starts_at = stretch.starts_at
+    while starts_at < stretch.ends_at:
+        following = starts_at - (starts_at - midnight) % hour + hour
+        yield Period(starts_at, min(following, stretch.ends_at))
+        starts_at = following
+
+
+def _check_quarters(period: Period) -> None:
+    for instant in (period.starts_at, period.ends_at):
+        if instant != bucket_of(instant).starts_at:
+            raise UnableToMeasure(f"Use is kept by quarters of an hour; {instant.isoformat()} lies inside one.")
