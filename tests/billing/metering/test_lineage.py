@@ -1,0 +1,95 @@
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from billing.invoicing import bill_run
+from billing.metering.corrections import amend_event, void_event
+from billing.metering.lineage import events_behind, lines_of
+from billing.models import Event, InvoiceLine
+from tests.billing.invoicing.conftest import TOKENS, Shop, instant
+from tests.billing.metering.conftest import send
+from tests.factories import event
+
+pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True, databases=["default", "quarantine"])]
+
+
+@pytest.fixture
+def shop(transactional_db: None) -> Shop:
+    """A customer that pays 0.01 for each token."""
+    shop = Shop()
+    shop.sign(shop.customer("acme"), shop.version(TOKENS))
+    return shop
+
+
+def used(id: str, tokens: object, time: str, received: str) -> None:
+    assert send(event(id, tokens, time=f"{time}Z"), at=instant(received)).accepted == 1
+
+
+def told(line: InvoiceLine) -> list[tuple[int, str, str, object]]:
+    return [(entry.sign, entry.kind, entry.event_id, entry.value) for entry in events_behind(line).entries]
+
+
+def at_risk(line: InvoiceLine) -> tuple[int, Decimal, Decimal]:
+    lineage = events_behind(line)
+    return lineage.count, lineage.sum, line.quantity
+
+
+def test_a_line_and_its_adjustments_share_out_the_events_of_the_period(shop: Shop) -> None:
+    used("e1", 250, "2026-01-10T10:00:00", "2026-01-10T10:00:01")
+    used("e2", "0.5", "2026-01-31T23:59:59.999999", "2026-02-01T00:00:01")
+    used("e3", 7, "2026-02-01T00:00:00", "2026-02-01T00:00:02")
+    void_event("gw", "e1", reason="test", at=instant("2026-02-01T01:00:00"))
+    bill_run.run(instant("2026-02-02"))
+    used("late", 50, "2026-01-05T00:00:00", "2026-02-03T00:00:00")
+    amend_event("gw", "e2", {"tokens": 30}, reason="fault", at=instant("2026-02-04"))
+    amend_event("gw", "e2", {"tokens": 40}, reason="fault", at=instant("2026-02-05"))
+    bill_run.run(instant("2026-03-02"))
+
+    january = InvoiceLine.objects.get(service_start="2026-01-01", corrects__isnull=True)
+    assert told(january) == [(1, "event", "e1", 250), (1, "event", "e2", Decimal("0.5")), (-1, "void", "e1", 250)]
+    assert at_risk(january) == (1, Decimal("0.5"), Decimal("0.5"))
+    adjustment = InvoiceLine.objects.get(corrects=january)
+    assert told(adjustment) == [
+        (1, "event", "late", 50),
+        (-1, "amend", "e2", Decimal("0.5")),
+        (1, "amend", "e2", 30),
+        (-1, "amend", "e2", 30),
+        (1, "amend", "e2", 40),
+    ]
+    assert at_risk(adjustment) == (1, Decimal("89.5"), Decimal("89.5"))
+    february = InvoiceLine.objects.get(service_start="2026-02-01")
+    assert at_risk(february) == (1, Decimal(7), Decimal(7))
+
+
+def test_a_page_of_entries_counts_all_of_them(shop: Shop) -> None:
+    for number in range(5):
+        used(f"e{number}", number, f"2026-01-10T10:00:0{number}", "2026-01-10T10:01:00")
+    bill_run.run(instant("2026-02-02"))
+    page = events_behind(InvoiceLine.objects.get(), offset=1, limit=2)
+    assert (page.count, page.sum, [entry.event_id for entry in page.entries]) == (5, 10, ["e1", "e2"])
+
+
+def test_events_know_the_lines_they_were_billed_on(shop: Shop, django_assert_num_queries: Any) -> None:
+    used("e1", 250, "2026-01-10T10:00:00", "2026-01-10T10:00:01")
+    used("e2", 250, "2026-02-10T10:00:00", "2026-02-10T10:00:01")
+    bill_run.run(instant("2026-02-11"))
+    void_event("gw", "e1", reason="test", at=instant("2026-02-12"))
+    bill_run.run(instant("2026-03-02"))
+    used("e3", 1, "2026-03-10T10:00:00", "2026-03-10T10:00:01")
+    events = list(Event.objects.order_by("event_id"))
+    with django_assert_num_queries(2):
+        lines = lines_of(events)
+    told = {one.event_id: [(line.kind, line.service_start, line.quantity) for line in lines[one.key]] for one in events}
+    january, february = dt.date(2026, 1, 1), dt.date(2026, 2, 1)
+    assert told == {
+        "e1": [("usage", january, 250), ("adjustment", january, -250)],
+        "e2": [("usage", february, 250)],
+        "e3": [],
+    }
+
+
+def test_a_line_that_is_not_of_use_has_no_events(shop: Shop) -> None:
+    line = InvoiceLine(entry_kind="recurring", meter="", clock_to=None)
+    assert events_behind(line).entries == []
