@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 from billing.admin.invoice_deeds import DiscardDraft, IssueInvoice, VoidInvoice
 from billing.invoicing import bill_run
 from billing.invoicing.rendering import for_rendering, invoice_html
-from billing.models import CreditNote, CreditUse, Document, Invoice, InvoiceLine
+from billing.models import CreditNote, CreditUse, Document, Invoice, InvoiceLine, InvoiceStatus
 from catalog.deeds import DeedsMixin
 from catalog.desks import FactDesk
 from catalog.wording import figure, money_figure
@@ -27,7 +27,7 @@ class DocumentDesk(DeedsMixin, FactDesk):
     """A document is written by a bill run; what people do to it are deeds."""
 
     list_display = [
-        "__str__", "customer", "contract", "period", "status", "total_figure", "due_figure", "currency", "issued_at",
+        "__str__", "customer", "contract", "period_start", "status", "total_figure", "due_figure", "currency", "due_on",
     ]  # fmt: skip
     list_select_related = ["customer", "contract"]
     search_fields = ["number", "customer__key", "customer__name", "contract__number"]
@@ -40,11 +40,9 @@ class DocumentDesk(DeedsMixin, FactDesk):
             None,
             {
                 "fields": [
-                    ("number", "status", "purpose"),
+                    ("status", "purpose", "period"),
                     ("customer", "contract", "seller"),
-                    ("period_start", "period_end"),
-                    ("issued_at", "due_on"),
-                    ("voided_at", "void_reason", "waived"),
+                    ("issued_at", "due_on", "currency"),
                 ]
             },
         ),
@@ -57,12 +55,20 @@ class DocumentDesk(DeedsMixin, FactDesk):
             },
         ),
     ]
-    readonly_fields = ["content"]
+    readonly_fields = ["period", "content"]
     deeds = (IssueInvoice(), VoidInvoice(), DiscardDraft())
 
     @admin.display(description="period", ordering="period_start")
     def period(self, invoice: Invoice) -> str:
-        return f"{invoice.period_start} to {invoice.period_end}"
+        """The first day, and the day after the last."""
+        return f"{invoice.period_start} until {invoice.period_end}"
+
+    def get_fieldsets(self, request: HttpRequest, obj: Invoice | None = None) -> Any:
+        """What a void writes is shown on voided documents only."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or obj.status != InvoiceStatus.VOIDED:
+            return fieldsets
+        return [("Void", {"fields": [("voided_at", "waived"), "void_reason"]}), *fieldsets]
 
     @admin.display(description="total", ordering="total")
     def total_figure(self, invoice: Invoice) -> str:
@@ -163,10 +169,6 @@ class InvoiceLineDesk(FactDesk):
         ("Tax", {"fields": ["tax_code", "tax_percent", "tax_amount"]}),
         ("Usage", {"fields": [("service_start", "service_end"), ("clock_from", "clock_to"), "corrects"]}),
     ]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[InvoiceLine]:
-        related = Prefetch("corrects", InvoiceLine.objects.select_related("invoice"))
-        return super().get_queryset(request).prefetch_related(related)
 
     @admin.display(description="quantity", ordering="quantity")
     def quantity_figure(self, line: InvoiceLine) -> str:

@@ -81,7 +81,16 @@ def _instant(instant: dt.datetime | None) -> str | None:
 def invoice_html(invoice: Invoice) -> str:
     """The document as a page to read and print."""
     shown = invoice_json(invoice)
-    context = {"invoice": invoice, "shown": shown, "groups": _grouped(shown["lines"])}
+    corrected = InvoiceLine.objects.filter(corrected_by__invoice=invoice.pk).select_related("invoice").in_bulk()
+    lines = [{**line, "corrected": corrected.get(line["corrects"])} for line in shown["lines"]]
+    last_day = invoice.period_end - dt.timedelta(days=1)
+    context = {
+        "invoice": invoice,
+        "shown": shown,
+        "groups": _grouped(lines),
+        "last_day": last_day,
+        "credited": abs(invoice.total),
+    }
     return render_to_string("documents/invoice.html", context)
 
 
@@ -89,6 +98,16 @@ def _grouped(lines: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, 
     """Lines by what they are for: the charges by their days, then corrections of periods closed before."""
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for line in lines:
+        line["days"] = _days(line["period_start"], line["period_end"])
         corrections = line["kind"] == "adjustment"
-        groups["Corrections of earlier periods" if corrections else ""].append(line)
+        groups["Corrections of earlier periods" if corrections else line["days"]].append(line)
     return list(groups.items())
+
+
+def _days(first: str, after_last: str) -> str:
+    """As in "1 September to 30 September 2026"; a period of one day is that day."""
+    start, end = dt.date.fromisoformat(first), dt.date.fromisoformat(after_last) - dt.timedelta(days=1)
+    if start == end:
+        return f"{end.day} {end:%B %Y}"
+    year = "" if start.year == end.year else f" {start.year}"
+    return f"{start.day} {start:%B}{year} to {end.day} {end:%B %Y}"

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.text import slugify
 
 # What a person does, from selling to being paid: each group lists models as app_label.ObjectName.
 GROUPS = (
@@ -39,24 +41,25 @@ class Console(AdminSite):
     site_header = "Watertight"
     site_title = "Watertight"
     index_title = "Billing office"
-    enable_nav_sidebar = True
+    site_url = None  # this is the site
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """The index in groups; the page of one app stays Django's."""
         apps = super().get_app_list(request, app_label)
         if app_label is not None:
             return apps
-        models = {f"{app['app_label']}.{model['object_name']}": (app, model) for app in apps for model in app["models"]}
-        groups = [self._group(name, [models.pop(key) for key in keys if key in models]) for name, keys in GROUPS]
-        rest = self._group("Other", list(models.values()))
+        models = {f"{app['app_label']}.{model['object_name']}": model for app in apps for model in app["models"]}
+        groups = [_group(name, [models.pop(key) for key in keys if key in models]) for name, keys in GROUPS]
+        rest = _group("Other", list(models.values()))
         return [group for group in [*groups, rest] if group["models"]]
 
-    def _group(self, name: str, found: list[tuple[Any, Any]]) -> dict[str, Any]:
-        first = found[0][0] if found else {}
-        return {
-            "name": name,
-            "app_label": first.get("app_label", ""),
-            "app_url": first.get("app_url", ""),
-            "has_module_perms": True,
-            "models": [model for _, model in found],
-        }
+
+def _group(name: str, models: list[Any]) -> dict[str, Any]:
+    label = slugify(name)
+    return {
+        "name": name,
+        "app_label": label,
+        "app_url": f"{reverse('admin:index')}#{label}",
+        "has_module_perms": True,
+        "models": models,
+    }

@@ -32,7 +32,7 @@ from revops.demo.trouble import changed, contradicting, deliveries
 from revops.demo.usage import HABITS, Habit, Sent, events_of_day
 
 RECENT = dt.timedelta(hours=48)
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
