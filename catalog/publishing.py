@@ -265,7 +265,8 @@ def _approve(version: PlanVersion, at: dt.datetime, by: AbstractBaseUser | None)
 
 def _demand(version: PlanVersion, status: VersionStatus, deed: str) -> None:
     if version.status != status:
-        detail = f"{version} is {version.get_status_display()}; to {deed} it, it must be {status.label}"
+        now, needed = version.get_status_display().lower(), status.label.lower()
+        detail = f"{version} is {now}; to {deed} it, it must be {needed}"
         raise UnableToPublish([FieldError("status", "invalid", detail)])
 
 

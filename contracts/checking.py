@@ -42,7 +42,7 @@ def _line_faults(contract: Contract, lines: Sequence[LineDraft]) -> Iterator[Fie
     for index, line in enumerate(lines):
         path, version = f"lines[{index}]", line.plan_version
         if version.status not in SOLD:
-            detail = f"{version} is {version.get_status_display()}; publish it, or name a published version"
+            detail = f"{version} is {version.get_status_display().lower()}; publish it, or name a published version"
             yield FieldError(f"{path}.version", "unsold", detail)
         if version.currency != contract.currency:
             detail = f"{version} is in {version.currency}, the contract in {contract.currency}"

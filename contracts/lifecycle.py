@@ -31,6 +31,9 @@ from contracts.drafts import (
 )
 from contracts.models import Contract, ContractStatus, Customer, Discount
 
+# What the database refuses in terms of any contract, a draft's too.
+CONTRADICTIONS = ("order", "overlap", "duplicate", "invalid")
+
 
 class UnableToApprove(Exception):
     """The contract cannot take the step; `errors` says everything that is in the way."""
@@ -38,6 +41,10 @@ class UnableToApprove(Exception):
     def __init__(self, errors: Sequence[FieldError]) -> None:
         self.errors = list(errors)
         super().__init__("; ".join(f"{error.path}: {error.detail}" for error in errors))
+
+
+class UnableToDraft(UnableToApprove):
+    """The terms contradict themselves, so that they cannot even be kept for later."""
 
 
 class UnableToAmend(UnableToApprove):
@@ -54,12 +61,18 @@ class Signature:
 
 
 def draft(contract: Contract, terms: TermsDraft, *, at: dt.datetime, by: AbstractBaseUser | None = None) -> Contract:
-    """Store a contract that is not approved yet with these terms, in place of those it had."""
+    """Store a contract that is not approved yet with these terms, in place of those it had.
+
+    A draft may still lack what an approval needs; it is refused (UnableToDraft) where its terms contradict themselves.
+    """
+    found = faults(contract, terms)
+    if any(fault.code in CONTRADICTIONS for fault in found):
+        raise UnableToDraft(found)
     with transaction.atomic():
         if contract.pk is not None:
             stored = _locked(contract)
             if stored.status == ContractStatus.APPROVED:
-                raise UnableToAmend([FieldError("status", "invalid", f"{stored} is approved; amend it")])
+                raise UnableToDraft([FieldError("status", "invalid", f"{stored} is approved; amend it")])
             for rows in (stored.lines, stored.discounts, stored.one_time_terms):
                 rows.all().delete()
         contract.status = ContractStatus.DRAFT
