@@ -39,17 +39,21 @@ def read_file(path: Path) -> Any:
 
 def read_text(text: str) -> Any:
     """The document in a text; what begins with a bracket is tried as JSON first. Raises UnableToRead."""
-    if text.lstrip()[:1] in ("{", "["):
-        try:
-            return json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique_pairs)
-        except json.JSONDecodeError:
-            pass  # a YAML document may begin with a bracket as well
     try:
+        if text.lstrip()[:1] in ("{", "["):
+            try:
+                return _read_json(text)
+            except json.JSONDecodeError:
+                pass  # a YAML document may begin with a bracket as well
         return yaml.load(text, Loader=ExactLoader)
     except (yaml.YAMLError, ValueError) as error:
         raise UnableToRead(f"not a YAML document: {error}") from error
     except RecursionError as error:
         raise UnableToRead("the document is nested too deeply") from error
+
+
+def _read_json(text: str) -> Any:
+    return json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique_pairs)
 
 
 class ExactLoader(yaml.SafeLoader):
@@ -75,11 +79,13 @@ def _whole(loader: ExactLoader, node: yaml.ScalarNode) -> int:
     return int(node.value)
 
 
-def _instant(loader: ExactLoader, node: yaml.ScalarNode) -> dt.datetime | dt.date:
-    text = node.value
-    if len(text) == 10 and not TIMESTAMP.fullmatch(text):
-        return dt.date.fromisoformat(text)
-    read = loader.construct_yaml_timestamp(node)
+def _instant(loader: ExactLoader, node: yaml.ScalarNode) -> dt.datetime | dt.date | str:
+    try:
+        if len(node.value) == 10:
+            return dt.date.fromisoformat(node.value)
+        read = loader.construct_yaml_timestamp(node)
+    except ValueError:
+        return str(node.value)  # no such day: whoever reads it as a date says where
     if isinstance(read, dt.datetime):
         return read.replace(tzinfo=dt.UTC) if read.tzinfo is None else read.astimezone(dt.UTC)
     return read

@@ -1,0 +1,144 @@
+"""Every fault of a file is found, with its path; what is not supported yet is refused by name."""
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from revops.vocabulary.decoding import InvalidDocument, decode
+from revops.vocabulary.documents import read_text
+from revops.vocabulary.words import CatalogWords, ContractsWords, FileWords, ScenarioWords, StepWords
+
+
+def faults(kind: type[Any], text: str) -> list[tuple[str, str]]:
+    with pytest.raises(InvalidDocument) as error:
+        decode(kind, read_text(text))
+    return [(one.path, one.code) for one in error.value.errors]
+
+
+def test_words_are_typed_values() -> None:
+    words = decode(
+        ContractsWords,
+        read_text(
+            """
+            currency: EUR
+            tolerance_window: 1d12h
+            customers: [{key: acme, country: NO, timezone: Europe/Oslo}]
+            contracts:
+              - {number: 7, customer: acme, starts_on: 2026-01-15, lines: [{plan: p, quantity: 2.5, from: 2026-02-01}]}
+            """
+        ),
+    )
+    contract = words.contracts[0]
+    assert words.tolerance_window == dt.timedelta(days=1, hours=12)
+    assert (contract.number, contract.starts_on, contract.ends_on) == ("7", dt.date(2026, 1, 15), None)
+    assert (contract.lines[0].quantity, contract.lines[0].from_) == (Decimal("2.5"), dt.date(2026, 2, 1))
+    assert words.customers[0].country == "NO"
+
+
+def test_all_faults_are_found_with_their_paths() -> None:
+    text = """
+        currency: EURO
+        tolerance_window: 24 hours
+        meters: [{key: "a b", event_type: x, aggregation: median}]
+        plans:
+          - key: pro
+            interval: fortnight
+            versions:
+              - effective_from: 2026-02-30
+                prices: [{kind: usage, model: flat, flat_amount: much}, {key: b, kind: usage, model: flat, tiers: 5}]
+        surprise: 1
+    """
+    assert faults(CatalogWords, text) == [
+        ("surprise", "unknown"),
+        ("currency", "invalid"),
+        ("tolerance_window", "invalid"),
+        ("meters[0].key", "invalid"),
+        ("meters[0].aggregation", "invalid"),
+        ("plans[0].interval", "invalid"),
+        ("plans[0].versions[0].effective_from", "invalid"),
+        ("plans[0].versions[0].prices[0].key", "missing"),
+        ("plans[0].versions[0].prices[0].flat_amount", "invalid"),
+        ("plans[0].versions[0].prices[1].tiers", "invalid"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "detail"),
+    [
+        (
+            "contracts: [{number: a, customer: b, starts_on: 2026-01-01, lines: [], commitments: [{kind: minimum}]}]",
+            "contracts[0].commitments",
+            "commitments are not supported yet",
+        ),
+        (
+            "contracts: [{number: a, customer: b, starts_on: 2026-01-01, lines: [], renewal: {auto: true}}]",
+            "contracts[0].renewal",
+            "renewal is not supported yet",
+        ),
+        (
+            "contracts: [{number: a, customer: b, starts_on: 2026-01-01, lines: [{plan: p, overrides: [{price: x}]}]}]",
+            "contracts[0].lines[0].overrides",
+            "overrides are not supported yet",
+        ),
+        (
+            "plans: [{key: p, versions: [{prices: [{key: x, kind: usage, model: percentage, rate_percent: 1}]}]}]",
+            "plans[0].versions[0].prices[0].rate_percent",
+            "rate percent is not supported yet",
+        ),
+        (
+            "plans: [{key: p, versions: [{entitlements: [{feature: x}]}]}]",
+            "plans[0].versions[0].entitlements",
+            "entitlements are not supported yet",
+        ),
+    ],
+)
+def test_what_is_not_supported_yet_is_refused_by_name(text: str, path: str, detail: str) -> None:
+    with pytest.raises(InvalidDocument) as error:
+        decode(ScenarioWords, read_text(text))
+    [fault] = error.value.errors
+    assert (fault.path, fault.code, fault.detail) == (path, "unsupported", detail)
+
+
+def test_an_empty_list_of_what_is_not_supported_says_nothing() -> None:
+    assert decode(ScenarioWords, read_text("plans: [{key: p, versions: [{entitlements: []}]}]")).plans[0].key == "p"
+
+
+def test_a_catalog_file_names_the_command_for_contracts() -> None:
+    with pytest.raises(InvalidDocument, match="load_contracts takes them"):
+        decode(CatalogWords, read_text("customers: [{key: a}]"))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("24h", 86400), ("30m", 1800), ("2d", 172800), ("1w", 604800), ("0", 0), ("1.5h", 5400), ("90s", 90)],
+)
+def test_durations(written: str, read: int) -> None:
+    assert decode(FileWords, {"tolerance_window": written}).tolerance_window == dt.timedelta(seconds=read)
+
+
+@pytest.mark.parametrize("written", ["24", "-1h", "h", "24 h", "", True, ["24h"]])
+def test_no_durations(written: object) -> None:
+    with pytest.raises(InvalidDocument, match="a duration such as 24h"):
+        decode(FileWords, {"tolerance_window": written})
+
+
+def test_instants_are_utc() -> None:
+    for written in ("2026-01-01T01:00:00+01:00", "2026-01-01T00:00:00Z", "2026-01-01", "2026-01-01T00:00:00"):
+        assert decode(StepWords, {"at": written}).at == dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    assert faults(StepWords, "at: soon") == [("at", "invalid")]
+
+
+def test_a_bill_run_is_a_switch_or_names_its_customer() -> None:
+    at = "2026-01-01T00:00:00Z"
+    assert decode(StepWords, {"at": at, "bill_run": True}).bill_run is True
+    named = decode(StepWords, {"at": at, "bill_run": {"customer": "acme"}}).bill_run
+    assert getattr(named, "customer", None) == "acme"
+    assert faults(StepWords, "{at: 2026-01-01T00:00:00Z, bill_run: acme}") == [("bill_run", "invalid")]
+
+
+@pytest.mark.parametrize("document", [None, [], "text", 5])
+def test_a_document_that_is_no_object_is_refused(document: object) -> None:
+    with pytest.raises(InvalidDocument):
+        decode(ScenarioWords, document)
