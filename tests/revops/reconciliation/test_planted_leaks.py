@@ -1,0 +1,546 @@
+"""Leaks as somebody with the owner's rights could make them, triggers off: each is found by its check, and named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.revops.reconciliation.conftest import Plant, check_books
+
+pytestmark = pytest.mark.sql
+
+ACME = "(SELECT id FROM contracts_customer WHERE key = 'acme')"
+TOKENS = "(SELECT id FROM catalog_meter WHERE key = 'tokens')"
+EVENT = "source_id = (SELECT id FROM billing_source WHERE key = 'gw') AND event_id"
+BUCKET = f"customer_id = {ACME} AND meter_id = {TOKENS} AND starts_at = '2026-01-20T10:00:00Z'"
+QUARTER = {"customer": "acme", "meter": "tokens", "quarter": "2026-01-20T10:00:00+00:00"}
+
+
+def document(number: str) -> str:
+    return f"(SELECT id FROM billing_invoice WHERE number = '{number}')"
+
+
+def line(number: str, price: str, kind: str = "usage") -> str:
+    return f"invoice_id = {document(number)} AND price = '{price}' AND kind = '{kind}'"
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What is done to a table (`before` to it: what the database would still refuse), and the leak it must be."""
+
+    table: str
+    sql: str
+    check: int
+    what: str
+    where: dict[str, Any]
+    expected: str | None = None
+    found: str | None = None
+    before: tuple[str, ...] = field(default=())
+
+
+PLANTED = {
+    "a bucket row changed": Planted(
+        "billing_bucket",
+        f"UPDATE billing_bucket SET total = total + 1 WHERE {BUCKET} AND \"group\" LIKE '%m1%'",
+        3,
+        "a bucket is not what its events come to",
+        {**QUARTER, "group": '["m1"]'},
+        "total 3050",
+        "total 3051",
+    ),
+    "a bucket deleted": Planted(
+        "billing_bucket",
+        f"DELETE FROM billing_bucket WHERE {BUCKET} AND \"group\" LIKE '%m2%'",
+        3,
+        "a bucket is not what its events come to",
+        {**QUARTER, "group": '["m2"]'},
+        "n 1, total 4700",
+        "n 0, total none",
+    ),
+    "a bucket made up": Planted(
+        "billing_bucket",
+        "INSERT INTO billing_bucket SELECT customer_id, meter_id, starts_at + interval '1 hour', \"group\", n, total,"
+        " maximum, minimum, latest, latest_at, latest_clock, weighted, clock"
+        f" FROM billing_bucket WHERE {BUCKET} AND \"group\" LIKE '%m2%'",
+        3,
+        "a bucket is not what its events come to",
+        {**QUARTER, "quarter": "2026-01-20T11:00:00+00:00", "group": '["m2"]'},
+        "n 0, total none",
+        "n 1, total 4700",
+    ),
+    "a maximum changed": Planted(
+        "billing_bucket",
+        f"UPDATE billing_bucket SET maximum = 13 WHERE customer_id = {ACME} AND maximum = 12",
+        3,
+        "a bucket is not what its events come to",
+        {"customer": "acme", "meter": "storage", "quarter": "2026-01-05T00:00:00+00:00"},
+        "maximum 12",
+        "maximum 13",
+    ),
+    "usage changed under a bill": Planted(
+        "billing_bucket",
+        f"UPDATE billing_bucket SET total = total + 1 WHERE {BUCKET} AND \"group\" LIKE '%m1%'",
+        4,
+        "the quantity billed is not what was measured",
+        {"customer": "acme", "contract": "C-acme", "period_start": "2026-01-01", "meter": "tokens"},
+        "8351",
+        "8350",
+    ),
+    "an event slipped in behind the register": Planted(
+        "billing_event",
+        "INSERT INTO billing_event SELECT customer_id, occurred_at, gen_random_uuid(), clock, source_id, 'slipped',"
+        f" type, subject, data, meters, receipt, received_at FROM billing_event WHERE {EVENT} = 'a1'",
+        1,
+        "an event behind the register's back",
+        {"source": "gw", "id": "slipped"},
+        "a register entry",
+        "none",
+    ),
+    "an event more than a receipt accepted": Planted(
+        "billing_event",
+        "INSERT INTO billing_event SELECT customer_id, occurred_at, gen_random_uuid(), clock, source_id, 'slipped',"
+        f" type, subject, data, meters, receipt, received_at FROM billing_event WHERE {EVENT} = 'a6'",
+        1,
+        "events stored are not those accepted",
+        {"source": "gw"},
+        "2",
+        "3",
+    ),
+    "an event deleted": Planted(
+        "billing_event",
+        f"DELETE FROM billing_event WHERE {EVENT} = 'a1'",
+        1,
+        "a register entry without its event",
+        {"time": "2026-01-20T10:00:00+00:00"},
+        "an event",
+        "none",
+    ),
+    "an event deleted, by its bucket": Planted(
+        "billing_event",
+        f"DELETE FROM billing_event WHERE {EVENT} = 'a1'",
+        3,
+        "a bucket is not what its events come to",
+        {**QUARTER, "group": '["m1"]'},
+        "n 1, total 50",
+        "n 2, total 3050",
+    ),
+    "an event's data changed": Planted(
+        "billing_event",
+        f"UPDATE billing_event SET data = replace(data, '3000', '9000') WHERE {EVENT} = 'a1'",
+        3,
+        "a bucket is not what its events come to",
+        {**QUARTER, "group": '["m1"]'},
+        "total 9050",
+        "total 3050",
+    ),
+    "an event moved in time": Planted(
+        "billing_event",
+        f"UPDATE billing_event SET occurred_at = occurred_at + interval '1 minute' WHERE {EVENT} = 'a1'",
+        1,
+        "an event behind the register's back",
+        {"source": "gw", "id": "a1", "time": "2026-01-20T10:01:00+00:00"},
+    ),
+    "a register entry deleted": Planted(
+        "billing_register",
+        f"DELETE FROM billing_register WHERE key = (SELECT key FROM billing_event WHERE {EVENT} = 'a1')",
+        1,
+        "an event behind the register's back",
+        {"source": "gw", "id": "a1", "time": "2026-01-20T10:00:00+00:00"},
+    ),
+    "a correction removed": Planted(
+        "billing_correction",
+        "DELETE FROM billing_correction WHERE event_id = 'a2'",
+        3,
+        "a bucket is not what its events come to",
+        {**QUARTER, "group": '["m2"]'},
+        "total 4000",
+        "total 4700",
+    ),
+    "a correction of nothing": Planted(
+        "billing_event",
+        f"DELETE FROM billing_event WHERE {EVENT} = 'a2'",
+        3,
+        "a correction (amend) of no event",
+        {"source": "gw", "id": "a2"},
+    ),
+    "a receipt changed": Planted(
+        "billing_receipt",
+        "UPDATE billing_receipt SET received = 21, accepted = 14 WHERE received = 20",
+        1,
+        "a receipt is not the sum of its sources",
+        {},
+        "20 = 13 accepted + 1 duplicates + 6 quarantined",
+        "21 = 14 accepted + 1 duplicates + 6 quarantined",
+    ),
+    "a source's part of a receipt changed": Planted(
+        "billing_receiptcount",
+        "UPDATE billing_receiptcount SET accepted = accepted - 1, duplicates = duplicates + 1 WHERE received = 12",
+        1,
+        "events stored are not those accepted",
+        {"source": "gw"},
+        "4",
+        "5",
+    ),
+    "a part of a receipt that does not add up": Planted(
+        "billing_receiptcount",
+        "UPDATE billing_receiptcount SET received = 13 WHERE received = 12",
+        1,
+        "a source's part of a receipt does not add up",
+        {"source": "gw"},
+        "12",
+        "13",
+        before=("ALTER TABLE billing_receiptcount DROP CONSTRAINT receipt_count_adds_up",),
+    ),
+    "a sighting deleted": Planted(
+        "quarantine_sighting",
+        "DELETE FROM quarantine_sighting WHERE id = (SELECT max(sighting.id) FROM quarantine_sighting sighting"
+        " JOIN quarantine_heldrecord record ON record.id = record_id WHERE event_id = 'x1')",
+        1,
+        "sightings in quarantine are not those counted",
+        {"source": "gw"},
+        "6",
+        "5",
+    ),
+    "the only sighting of a record deleted": Planted(
+        "quarantine_sighting",
+        "DELETE FROM quarantine_sighting USING quarantine_heldrecord record"
+        " WHERE record.id = record_id AND event_id = 'x2'",
+        2,
+        "a held record without a sighting",
+        {"source": "gw", "id": "x2", "reason": "unknown_customer"},
+        "1 or more",
+        "0",
+    ),
+    "a held record that went away": Planted(
+        "quarantine_heldrecord",
+        "DELETE FROM quarantine_heldrecord WHERE event_id = 'x2'",
+        2,
+        "a sighting without its record",
+        {},
+        found="none",
+    ),
+    "a held record in an unknown state": Planted(
+        "quarantine_heldrecord",
+        "UPDATE quarantine_heldrecord SET status = 'lost', resolved_at = now() WHERE event_id = 'x2'",
+        2,
+        "a held record in a false state",
+        {"source": "gw", "id": "x2"},
+        found="lost",
+    ),
+    "a held record called superseded": Planted(
+        "quarantine_heldrecord",
+        "UPDATE quarantine_heldrecord SET status = 'superseded', resolved_at = now() WHERE event_id = 'x2'",
+        2,
+        "a superseded record whose event is not there",
+        {"source": "gw", "id": "x2"},
+        "a register entry",
+        "none",
+    ),
+    "a line's amount altered": Planted(
+        "billing_invoiceline",
+        f"UPDATE billing_invoiceline SET amount = amount - 1 WHERE {line('INV-000004', 'tokens')}",
+        6,
+        "the subtotal is not the sum of the lines",
+        {"document": "INV-000004"},
+        "133.19",
+        "134.19",
+    ),
+    "a line's amount altered, by what is due": Planted(
+        "billing_invoiceline",
+        f"UPDATE billing_invoiceline SET amount = amount - 1 WHERE {line('INV-000004', 'tokens')}",
+        5,
+        "due is not billed",
+        {"contract": "C-acme", "period_start": "2026-01-01", "key": "pro/pro@1/tokens/2026-01-01"},
+        "14.70",  # 8350 - 1000 at 0.002
+        "13.70",
+    ),
+    "a line deleted": Planted(
+        "billing_invoiceline",
+        f"DELETE FROM billing_invoiceline WHERE {line('INV-000004', 'storage')}",
+        6,
+        "the subtotal is not the sum of the lines",
+        {"document": "INV-000004"},
+        "128.19",
+        "134.19",
+    ),
+    "a line deleted, by what is due": Planted(
+        "billing_invoiceline",
+        f"DELETE FROM billing_invoiceline WHERE {line('INV-000004', 'storage')}",
+        5,
+        "due is not billed",
+        {"contract": "C-acme", "period_start": "2026-01-01", "key": "pro/pro@1/storage/2026-01-01"},
+        "6.00",
+        "0.00",
+    ),
+    "a line of free use deleted": Planted(
+        "billing_invoiceline",
+        f"DELETE FROM billing_invoiceline WHERE {line('INV-000005', 'tokens')}",
+        6,
+        "a line is missing or was added",
+        {"document": "INV-000005"},
+        "1",
+        "0",
+    ),
+    "a line of free use deleted, by its quantity": Planted(
+        "billing_invoiceline",
+        f"DELETE FROM billing_invoiceline WHERE {line('INV-000005', 'tokens')}",
+        4,
+        "the quantity billed is not what was measured",
+        {"customer": "beta", "contract": "C-beta", "period_start": "2026-01-01", "meter": "tokens"},
+        "5000",
+        "0",
+    ),
+    "a line added": Planted(
+        "billing_invoiceline",
+        "INSERT INTO billing_invoiceline (invoice_id, position, kind, contract_id, period_starts_at, entry_key,"
+        " entry_kind, tax_key, price, meter, term, contract_line, description, unit, quantity, amount, tax_code,"
+        " tax_percent, tax_amount, service_starts_at, service_ends_at, service_start, service_end, steps)"
+        " SELECT invoice_id, 99, 'one_time', contract_id, period_starts_at, 'term/made-up', 'one_time', 'term/made-up',"
+        " '', '', 'made-up', '', 'Made up', '', 1, 5, '', 0, 0, service_starts_at, service_ends_at, service_start,"
+        f" service_end, '[]' FROM billing_invoiceline WHERE {line('INV-000004', 'storage')}",
+        6,
+        "a line is missing or was added",
+        {"document": "INV-000004"},
+        "99",
+        "8",
+    ),
+    "a line's quantity altered": Planted(
+        "billing_invoiceline",
+        f"UPDATE billing_invoiceline SET quantity = quantity + 10 WHERE {line('INV-000011', 'tokens', 'adjustment')}"
+        " AND entry_kind = 'usage'",
+        4,
+        "the quantity billed is not what was measured",
+        {"customer": "acme", "contract": "C-acme", "period_start": "2026-01-01", "meter": "tokens"},
+        "8350",
+        "8360",
+    ),
+    "a line's quantity altered, by its events": Planted(
+        "billing_invoiceline",
+        f"UPDATE billing_invoiceline SET quantity = quantity + 10 WHERE {line('INV-000011', 'tokens', 'adjustment')}"
+        " AND entry_kind = 'usage'",
+        6,
+        "the events behind a line are not its quantity",
+        {"document": "INV-000011", "contract": "C-acme", "meter": "tokens", "key": "pro/pro@1/tokens/2026-01-01"},
+        "810",
+        "800",  # 600 late, 500 voided, 700 more by the amendment
+    ),
+    "a line's clock altered": Planted(
+        "billing_invoiceline",
+        f"UPDATE billing_invoiceline SET clock_to = clock_to - 1 WHERE {line('INV-000004', 'requests')}",
+        6,
+        "the events behind a line are not its quantity",
+        {"document": "INV-000004", "contract": "C-acme", "meter": "requests"},
+        "4",
+        "3",  # x3 came in a batch of its own
+    ),
+    "an event backdated under a bill": Planted(
+        "billing_event",
+        "INSERT INTO billing_event SELECT customer_id, occurred_at, gen_random_uuid(), clock, source_id, 'slipped',"
+        f" type, subject, data, meters, receipt, received_at FROM billing_event WHERE {EVENT} = 'a1'",
+        6,
+        "the events behind a line are not its quantity",
+        {"document": "INV-000004", "meter": "tokens"},
+        "7550",
+        "10550",
+    ),
+    "a line's tax altered": Planted(
+        "billing_invoiceline",
+        f"UPDATE billing_invoiceline SET tax_amount = tax_amount + 1 WHERE {line('INV-000004', 'storage')}",
+        5,
+        "tax due is not billed",
+        {"contract": "C-acme", "period_start": "2026-01-01", "key": "pro/pro@1/storage/2026-01-01"},
+        "1.14",  # 19 % of 6.00
+        "2.14",
+    ),
+    "a document's tax altered": Planted(
+        "billing_invoice",
+        "UPDATE billing_invoice SET tax = jsonb_set(tax, '{0,amount}', '\"1.00\"') WHERE number = 'INV-000004'",
+        6,
+        "tax is not the sum of the lines' tax",
+        {"document": "INV-000004", "rate": "de-vat"},
+        "25.5 on 134.19",  # of the lines: 2.24, 0.08, 1.14, 2.85, 0.38 and 18.81
+        "1 on 134.19",
+    ),
+    "a total altered": Planted(
+        "billing_invoice",
+        "UPDATE billing_invoice SET total = total + 1 WHERE number = 'INV-000009'",
+        6,
+        "the total is not subtotal plus tax",
+        {"document": "INV-000009"},
+        "99",
+        "100",
+    ),
+    "an amount due altered": Planted(
+        "billing_invoice",
+        "UPDATE billing_invoice SET amount_due = 20 WHERE number = 'INV-000014'",
+        6,
+        "the amount due is not total minus credit",
+        {"document": "INV-000014"},
+        "0",
+        "20",
+    ),
+    "a number skipped": Planted(
+        "billing_numberseries",
+        "UPDATE billing_numberseries SET next_seq = next_seq + 1 WHERE prefix = 'INV'",
+        6,
+        "a number is missing",
+        {"series": "INV", "number": 15},
+        "1 to 15 without a gap",
+        "none",
+    ),
+    "a document that shows another number": Planted(
+        "billing_invoice",
+        "UPDATE billing_invoice SET number = 'INV-000099' WHERE number = 'INV-000009'",
+        6,
+        "a document shows another number than its own",
+        {"document": "INV-000099"},
+        "INV-000009",
+        "INV-000099",
+    ),
+    "a credit note overspent": Planted(
+        "billing_credituse",
+        "UPDATE billing_credituse SET amount = 60",
+        6,
+        "a credit note is overspent",
+        {"document": "CN-000001"},
+        "49.5",
+        "60",
+    ),
+    "credit that was never drawn": Planted(
+        "billing_credituse",
+        "DELETE FROM billing_credituse",
+        6,
+        "the credit drawn is not what was used",
+        {"document": "INV-000014"},
+        "0",
+        "20",
+    ),
+    "a correction of another line": Planted(
+        "billing_invoiceline",
+        f"UPDATE billing_invoiceline SET corrects_id = (SELECT id FROM billing_invoiceline"
+        f" WHERE {line('INV-000004', 'storage')})"
+        f" WHERE {line('INV-000011', 'tokens', 'adjustment')} AND entry_kind = 'usage'",
+        6,
+        "a correction does not name an earlier line of its key",
+        {"document": "INV-000011"},
+        "pro/pro@1/tokens/2026-01-01",
+    ),
+    "the close of a billed period deleted": Planted(
+        "billing_periodclose",
+        f"DELETE FROM billing_periodclose WHERE invoice_id = {document('INV-000013')}",
+        5,
+        "a document closes a period that is not closed",
+        {"document": "INV-000013", "contract": "C-gamma", "period_start": "2026-03-01"},
+    ),
+    "the close of a period without a document deleted": Planted(
+        "billing_periodclose",
+        "DELETE FROM billing_periodclose closed USING contracts_contract contract WHERE contract.id = contract_id"
+        " AND contract.number = 'C-beta' AND closed.starts_at = '2026-02-01T00:00:00Z'",
+        5,
+        "a period was never closed",
+        {"contract": "C-beta", "before": "2026-03-01"},
+        "2026-02-01T00:00:00+00:00",
+        "2026-03-01T00:00:00+00:00",
+    ),
+    "a void that did not open its period": Planted(
+        "billing_invoice",
+        "UPDATE billing_invoice SET status = 'voided' WHERE number = 'INV-000013'",
+        5,
+        "a period is closed by a voided document",
+        {"document": "INV-000013", "contract": "C-gamma", "period_start": "2026-03-01"},
+    ),
+    "a price of a published version altered": Planted(
+        "catalog_price",
+        "UPDATE catalog_price SET unit_amount = 0.60 WHERE key = 'storage'",
+        5,
+        "due is not billed",
+        {"contract": "C-acme", "period_start": "2026-01-01", "key": "pro/pro@1/storage/2026-01-01"},
+        "7.20",
+        "6.00",
+    ),
+    "a contract without terms": Planted(
+        "contracts_contractline",
+        "UPDATE contracts_contractline SET superseded_at = now() FROM contracts_contract contract"
+        " WHERE contract.id = contract_id AND number = 'C-beta'",
+        5,
+        "a contract cannot be rated",
+        {"contract": "C-beta"},
+    ),
+    "use priced by two contracts": Planted(
+        "contracts_contract",
+        f"UPDATE contracts_contract SET customer_id = {ACME} WHERE number = 'C-beta'",
+        4,
+        "a time is priced by two contracts",
+        {"customer": "acme", "meter": "tokens", "from": "2026-01-01T00:00:00+00:00"},
+        "one contract",
+        "C-acme and C-beta",
+    ),
+    "a usage clock deleted": Planted(
+        "billing_usageclock",
+        f"DELETE FROM billing_usageclock WHERE customer_id = {ACME}",
+        4,
+        "use of a customer without a usage clock",
+        {},
+        before=(f"UPDATE contracts_contract SET status = 'draft' WHERE customer_id = {ACME}",),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_leak_is_found_and_named(plant: Plant, name: str) -> None:
+    leak = PLANTED[name]
+    plant(leak.table, leak.sql, *leak.before)
+    books = check_books()
+    assert books.failed
+    assert not books.check(leak.check)["ok"]
+    named = [
+        one
+        for one in books.leaks(leak.check)
+        if one["what"] == leak.what and leak.where.items() <= one["where"].items()
+    ]
+    assert len(named) == 1, books.document["leaks"]
+    if leak.expected is not None:
+        assert named[0]["expected"] == leak.expected
+    if leak.found is not None:
+        assert named[0]["found"] == leak.found
+
+
+def test_a_price_change_the_contract_knows_of_is_pending(plant: Plant) -> None:
+    plant("catalog_price", "UPDATE catalog_price SET unit_amount = 0.60 WHERE key = 'storage'")
+    plant("contracts_contract", "UPDATE contracts_contract SET revision = revision + 1 WHERE number = 'C-acme'")
+    books = check_books()
+    assert books.leaks(5) == []
+    waits = [one for one in books.document["pending"] if one["contract"] == "C-acme"]
+    assert [(one["period_start"], one["amount"], one["why"]) for one in waits] == [
+        ("2026-01-01", "1.20", "its terms were amended since it was closed")  # 12 at 0.10 more
+    ]
+
+
+def test_a_sighting_without_a_receipt_is_an_answer_never_confirmed(plant: Plant) -> None:
+    """The quarantine commits first: when the batch then fails, its sender got no answer and repeats it."""
+    plant(
+        "quarantine_sighting",
+        "INSERT INTO quarantine_sighting (record_id, receipt, index, seen_at)"
+        " SELECT id, gen_random_uuid(), 0, now() FROM quarantine_heldrecord WHERE event_id = 'x2'",
+    )
+    books = check_books()
+    assert not books.failed
+    assert [one["what"] for one in books.document["findings"]] == [
+        "answers never confirmed",
+        "unpriced use",
+        "unpriced use",
+    ]
+
+
+def test_many_leaks_of_a_kind_are_counted_and_the_first_are_listed(plant: Plant) -> None:
+    plant(
+        "billing_register",
+        "INSERT INTO billing_register SELECT gen_random_uuid(), gen_random_uuid(), 1, now()"
+        " FROM generate_series(1, 250)",
+        rows=250,
+    )
+    books = check_books()
+    assert len(books.leaks(1)) == 100
+    assert books.check(1)["figures"]["not_listed"] == 150
