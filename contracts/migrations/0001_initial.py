@@ -14,6 +14,13 @@ from django.conf import settings
 from django.db import migrations, models
 
 
+class BtreeGist(django.contrib.postgres.operations.BtreeGistExtension):
+    """Stays when the migration is taken back: it may belong to whoever set the server up, and others may need it."""
+
+    def database_backwards(self, app_label, schema_editor, from_state, to_state):
+        pass
+
+
 class Migration(migrations.Migration):
 
     initial = True
@@ -25,7 +32,7 @@ class Migration(migrations.Migration):
 
     operations = [
         # For the constraint that keeps lines of one key from overlapping; a trusted extension.
-        django.contrib.postgres.operations.BtreeGistExtension(),
+        BtreeGist(),
         migrations.CreateModel(
             name='Customer',
             fields=[
