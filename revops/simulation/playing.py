@@ -94,21 +94,25 @@ def perform(words: ScenarioWords) -> dict[str, Any]:
     stage = Stage()
     _load(words)
     for index, step in enumerate(words.steps):
-        path = f"steps[{index}]"
-        try:
-            stage.take(step, path)
-        except UnableToAmend as unable:
-            raise UnableToPlay(_under(path, unable.errors)) from unable
-        except UnknownTerm as unknown:
-            raise UnableToPlay(_under(path, [unknown.error])) from unknown
-        except (UnableToVoid, UnableToCorrect, UnableToPreview) as unable:
-            raise UnableToPlay([FieldError(path, "impossible", str(unable))]) from unable
+        take_step(stage, step, f"steps[{index}]")
     outcome = stage.outcome()
     mismatches = list(stage.failures)
     if words.expect is not None:
         for name, expected in words.expect.named():
             mismatches += differences(expected, outcome[name], name)
     return {**outcome, "mismatches": [asdict(one) for one in mismatches]}
+
+
+def take_step(stage: Stage, step: StepWords, path: str) -> None:
+    """Take one step; one that is not possible changes nothing. Raises UnableToPlay."""
+    try:
+        stage.take(step, path)
+    except UnableToAmend as unable:
+        raise UnableToPlay(_under(path, unable.errors)) from unable
+    except UnknownTerm as unknown:
+        raise UnableToPlay(_under(path, [unknown.error])) from unknown
+    except (UnableToVoid, UnableToCorrect, UnableToPreview) as unable:
+        raise UnableToPlay([FieldError(path, "impossible", str(unable))]) from unable
 
 
 def _load(words: ScenarioWords) -> None:

@@ -9,7 +9,7 @@ from revops.embedded.provisioning import start_server
 from revops.simulation.databases import silently
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def throw_away(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """Lets a test make throw-away databases of its own; it has no other."""
     with django_db_blocker.unblock():

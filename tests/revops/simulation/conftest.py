@@ -1,0 +1,3 @@
+from tests.revops.simulation.fixtures import throw_away
+
+__all__ = ["throw_away"]
