@@ -9,15 +9,20 @@ from revops.api.calculating import Calculate
 from revops.api.corrections import Corrections
 from revops.api.events import events
 from revops.api.health import healthz
+from revops.api.lineage import LineEvents
+from revops.api.usage import Preview, Usage
 
 doors = [
     path("corrections", Corrections.as_view(), name="corrections"),
     path("events", events, name="events"),
+    path("usage", Usage.as_view(), name="usage"),
+    path("customers/<str:key>/preview", Preview.as_view(), name="preview"),
     path("invoices", invoices.Invoices.as_view(), name="invoices"),
     path("invoices/<int:id>", invoices.InvoiceDetail.as_view(), name="invoice"),
     path("invoices/<int:id>/document", invoices.InvoiceDocument.as_view(), name="invoice-document"),
     path("invoices/<int:id>/issue", invoices.IssueInvoice.as_view(), name="issue-invoice"),
     path("invoices/<int:id>/void", invoices.VoidInvoice.as_view(), name="void-invoice"),
+    path("invoices/<int:id>/lines/<int:line>/events", LineEvents.as_view(), name="line-events"),
     path("calculate", Calculate.as_view(), name="calculate"),
     *catalog.listings,
 ]

@@ -23,6 +23,9 @@ STATUS = {"unknown_event": 404, "already_voided": 409, "invalid_data": 400}
 PATH = {"unknown_event": "id", "already_voided": "id", "invalid_data": "data"}
 
 
+NONE = msgspec.Raw(b"")
+
+
 class Asked(Body, frozen=True, kw_only=True):
     """`data` replaces the whole of the event's data; only for an amend."""
 
@@ -30,7 +33,11 @@ class Asked(Body, frozen=True, kw_only=True):
     source: str
     id: str
     reason: str
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = NONE
+
+    @property
+    def has_data(self) -> bool:
+        return bytes(self.data) not in (b"", b"null")
 
 
 class Corrections(Door):
@@ -52,15 +59,15 @@ class Corrections(Door):
 def check(asked: Asked) -> None:
     if not asked.reason.strip():
         raise invalid("reason", "required", "Say why the event is corrected.")
-    if asked.kind == "amend" and asked.data is None:
+    if asked.kind == "amend" and not asked.has_data:
         raise invalid("data", "required", "An amend needs `data`, the whole data the event should have had.")
-    if asked.kind == "void" and asked.data is not None:
+    if asked.kind == "void" and asked.has_data:
         raise invalid("data", "invalid", "A void has no `data`; to replace the data, send an amend.")
 
 
 def corrected(asked: Asked, at: dt.datetime, by: str) -> HttpResponse:
     try:
-        if asked.data is None:
+        if not asked.has_data:
             made = void_event(asked.source, asked.id, reason=asked.reason, at=at, by=by)
         else:
             made = amend_event(asked.source, asked.id, bytes(asked.data), reason=asked.reason, at=at, by=by)

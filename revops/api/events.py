@@ -12,8 +12,8 @@ from django.views.decorators.csrf import csrf_exempt
 from billing.metering.decoding import NotABatch, decode_batch
 from billing.metering.ingestion import ReceiptResult, UnableToIngest, ingest
 from revops.api.keys import authenticated, lacking
+from revops.api.lineage import EventList
 from revops.api.problems import Fault, Problem, as_problem, invalid, unavailable
-from revops.api.usage import EventList
 from revops.models import Scope
 
 LARGEST_BODY = 16 * 1024 * 1024
