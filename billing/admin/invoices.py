@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -17,10 +18,13 @@ from django.utils.safestring import SafeString, mark_safe
 from billing.admin.invoice_deeds import DiscardDraft, IssueInvoice, VoidInvoice
 from billing.invoicing import bill_run
 from billing.invoicing.rendering import for_rendering, invoice_html
-from billing.models import CreditNote, CreditUse, Document, Invoice, InvoiceLine, InvoiceStatus
+from billing.metering.lineage import events_behind
+from billing.models import CreditNote, CreditUse, Document, Invoice, InvoiceLine, InvoiceStatus, Source
 from catalog.deeds import DeedsMixin
 from catalog.desks import FactDesk
 from catalog.wording import figure, money_figure
+
+PER_PAGE = 200  # events behind a line
 
 
 class DocumentDesk(DeedsMixin, FactDesk):
@@ -76,7 +80,8 @@ class DocumentDesk(DeedsMixin, FactDesk):
 
     @admin.display(description="due", ordering="amount_due")
     def due_figure(self, invoice: Invoice) -> str:
-        return money_figure(invoice.amount_due, invoice.currency)
+        voided = invoice.status == InvoiceStatus.VOIDED
+        return money_figure(0 if voided else invoice.amount_due, invoice.currency)
 
     @admin.display(description="")
     def content(self, invoice: Invoice) -> SafeString:
@@ -154,6 +159,7 @@ class CreditNoteDesk(DocumentDesk):
 
 @admin.register(InvoiceLine)
 class InvoiceLineDesk(FactDesk):
+    change_form_template = "admin/billing/invoiceline/change_form.html"
     list_display = [
         "description", "invoice", "kind", "price", "meter", "quantity_figure", "amount_figure", "currency",
         "service_start", "service_end",
@@ -169,6 +175,30 @@ class InvoiceLineDesk(FactDesk):
         ("Tax", {"fields": ["tax_code", "tax_percent", "tax_amount"]}),
         ("Usage", {"fields": [("service_start", "service_end"), ("clock_from", "clock_to"), "corrects"]}),
     ]
+
+    def get_urls(self) -> list[URLPattern]:
+        events = self.admin_site.admin_view(self.events_view)
+        return [path("<int:pk>/events/", events, name="billing_invoiceline_events"), *super().get_urls()]
+
+    def events_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The events behind a line; all are counted, a page of them is shown."""
+        if not (self.has_view_permission(request) and request.user.has_perm("billing.view_event")):
+            raise PermissionDenied
+        line = get_object_or_404(InvoiceLine.objects.select_related("invoice", "contract"), pk=pk)
+        page = max(int(request.GET.get("p", "1")) if request.GET.get("p", "1").isdecimal() else 1, 1)
+        found = events_behind(line, offset=(page - 1) * PER_PAGE, limit=PER_PAGE)
+        sources = dict(Source.objects.filter(pk__in={one.source_id for one in found.entries}).values_list("pk", "key"))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Events behind {line.description}",
+            "opts": self.opts,
+            "line": line,
+            "found": found,
+            "entries": [(one, sources.get(one.source_id, f"#{one.source_id}")) for one in found.entries],
+            "page": page,
+            "has_next": len(found.entries) == PER_PAGE,
+        }
+        return TemplateResponse(request, "admin/billing/invoiceline/events.html", context)
 
     @admin.display(description="quantity", ordering="quantity")
     def quantity_figure(self, line: InvoiceLine) -> str:

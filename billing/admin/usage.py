@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
 
 from billing.admin.columns import with_customer_name, with_source_key
+from billing.admin.customers import usage_of
 from billing.models import Correction, Receipt, ReceiptCount, Register, Source, UsageClock
 from catalog.desks import FactDesk, HistoryDesk, ShownInline
+from contracts.models import Customer
 
 
 @admin.register(Source)
@@ -104,6 +111,22 @@ class UsageClockDesk(FactDesk):
     @admin.display(description="customer")
     def customer(self, row: Any) -> str:
         return row.customer_name or f"#{row.customer_id}"
+
+    def get_urls(self) -> list[URLPattern]:
+        usage = self.admin_site.admin_view(self.usage_view)
+        return [path("customer/<int:pk>/", usage, name="billing_customer_usage"), *super().get_urls()]
+
+    def usage_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """What one customer uses; here are its events, which have no list of their own."""
+        if not (request.user.has_perm("contracts.view_customer") and request.user.has_perm("billing.view_event")):
+            raise PermissionDenied
+        customer = get_object_or_404(Customer, pk=pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Usage of {customer}",
+            **usage_of(customer, timezone.now()),
+        }
+        return TemplateResponse(request, "admin/billing/customer_usage.html", context)
 
     @admin.display(description="clock", ordering="clock")
     def clock_figure(self, row: UsageClock) -> str:

@@ -90,7 +90,7 @@ def _broken_counters(at: dt.datetime) -> Iterator[Delivery]:
             _tokens("ng-rel42-4", subject, before[3], output_tokens=None),
             _tokens("ng-rel42-5", subject, before[4], output_tokens=None),
             _tokens("ng-rel42-6", subject, before[5], input_tokens=None),
-            _tokens("ng-rel42-7", subject, before[6], requests=None),
+            _tokens("ng-rel42-7", subject, before[6], input_tokens=""),
         ),
     )
     yield Delivery(at + dt.timedelta(hours=20), (_tokens("ng-rel42-4", subject, before[3]),))

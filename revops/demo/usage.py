@@ -46,21 +46,21 @@ class Habit:
 
 HABITS = (
     Habit(
-        "helios", ("helios", "helios-robotics", "helios-lab"), "Europe/Berlin", 0, 62, 420_000, sessions=18, users=31
+        "helios", ("helios", "helios-robotics", "helios-lab"), "Europe/Berlin", 0, 36, 710_000, sessions=18, users=31
     ),
-    Habit("bergmann", ("bergmann-logistik",), "Europe/Berlin", 0, 38, 300_000, sessions=12, users=14),
-    Habit("lumiere", ("lumiere-prod",), "Europe/Paris", 0, 30, 210_000, transcripts=14),
-    Habit("tulip", ("tulip-mobility",), "Europe/Amsterdam", 14, 26, 260_000, sessions=8, users=9),
-    Habit("northgate", ("northgate-api",), "Europe/London", 0, 54, 380_000),
-    Habit("oakfield", ("oakfield-media",), "Europe/London", 9, 24, 190_000),
-    Habit("maple", ("maple-dx", "maple-research"), "America/New_York", 0, 70, 610_000, transcripts=22, storage=84),
-    Habit("redwood", ("redwood-labs",), "America/Los_Angeles", 0, 58, 450_000, storage=41),
-    Habit("cascade", ("cascade-health", "cascade-claims"), "America/Chicago", 0, 92, 880_000),
-    Habit("sakura", ("sakura-studio",), "Asia/Tokyo", 0, 20, 240_000, pictures=26),
-    Habit("kitano", ("kitano-sys",), "Asia/Tokyo", 31, 28, 330_000, pictures=8),
-    Habit("alpine", ("alpine-foto",), "Europe/Zurich", 0, pictures=34, storage=320, growth=0.006),
-    Habit("fjord", ("fjord-energi",), "Europe/Oslo", 0, 16, 150_000, transcripts=4),
-    Habit("wattle", ("wattle-software",), "Australia/Sydney", 46, 34, 290_000, transcripts=9, storage=22),
+    Habit("bergmann", ("bergmann-logistik",), "Europe/Berlin", 0, 22, 520_000, sessions=12, users=14),
+    Habit("lumiere", ("lumiere-prod",), "Europe/Paris", 0, 18, 350_000, transcripts=10),
+    Habit("tulip", ("tulip-mobility",), "Europe/Amsterdam", 14, 16, 420_000, sessions=8, users=9),
+    Habit("northgate", ("northgate-api",), "Europe/London", 0, 30, 680_000),
+    Habit("oakfield", ("oakfield-media",), "Europe/London", 9, 14, 320_000),
+    Habit("maple", ("maple-dx", "maple-research"), "America/New_York", 0, 40, 1_060_000, transcripts=14, storage=84),
+    Habit("redwood", ("redwood-labs",), "America/Los_Angeles", 0, 34, 770_000, storage=41),
+    Habit("cascade", ("cascade-health", "cascade-claims"), "America/Chicago", 0, 52, 1_560_000),
+    Habit("sakura", ("sakura-studio",), "Asia/Tokyo", 0, 14, 340_000, pictures=18),
+    Habit("kitano", ("kitano-sys",), "Asia/Tokyo", 31, 18, 510_000, pictures=8),
+    Habit("alpine", ("alpine-foto",), "Europe/Zurich", 0, pictures=26, storage=320, growth=0.006),
+    Habit("fjord", ("fjord-energi",), "Europe/Oslo", 0, 12, 200_000, transcripts=4),
+    Habit("wattle", ("wattle-software",), "Australia/Sydney", 46, 20, 490_000, transcripts=9, storage=22),
 )
 
 
