@@ -267,6 +267,9 @@ class PlanVersionDesk(DeedsMixin, HistoryDesk):
         always = ["number", "status", "published_at", "charges"]
         return ["plan", *always] if obj else always
 
+    def get_fields(self, request: HttpRequest, obj: PlanVersion | None = None) -> Any:
+        return self.fields if obj else ["plan", "currency", "effective_from"]
+
     def get_inlines(self, request: HttpRequest, obj: PlanVersion | None = None) -> Any:
         """A frozen version's prices read better as a table."""
         return [PriceInline] if is_draft(obj) else []

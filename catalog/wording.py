@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from catalog.models import BillingTime, Price, PriceKind, PriceModel, PriceTier
-from catalog.money import exact, minor_places, money_text, quantity_text, round_money
+from catalog.money import exact, money_text, quantity_text, round_money
 
 
 def figure(number: Decimal | int | str) -> str:
@@ -23,13 +23,10 @@ def money_words(amount: Decimal | int | str, currency: str) -> str:
     return f"{money_figure(amount, currency)} {currency}"
 
 
-def price_figure(amount: Decimal, currency: str) -> str:
-    """A price: at least the currency's places, and as many more as it has."""
-    if round_money(amount, currency) == amount:
-        return money_figure(amount, currency)
-    short = quantity_text(amount)
-    missing = minor_places(currency) - len(short.partition(".")[2])
-    return f"{Decimal(short + '0' * max(missing, 0)):,f}"
+def price_figure(amount: Decimal | int | str, currency: str) -> str:
+    """A price: the currency's places, or as many more as it has."""
+    amount = exact(amount)
+    return money_figure(amount, currency) if round_money(amount, currency) == amount else figure(amount)
 
 
 def price_words(price: Price, currency: str) -> str:

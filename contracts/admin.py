@@ -15,13 +15,14 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 
-from catalog.admin import priced
+from catalog.admin import priced, prices_in_words
 from catalog.deeds import Change, Deed, DeedsMixin
 from catalog.desks import FactDesk, HistoryDesk, ShownInline
+from catalog.models import PlanVersion, VersionStatus
 from catalog.wording import figure, money_words, price_words
 from contracts.checking import faults
 from contracts.drafts import terms_of
-from contracts.lifecycle import UnableToApprove, add_one_time, approve, end, submit
+from contracts.lifecycle import UnableToApprove, add_one_time, approve, end, move_to_version, submit
 from contracts.models import (
     Contact,
     Contract,
@@ -61,6 +62,7 @@ class CustomerDesk(HistoryDesk):
     search_fields = ["key", "name", "tax_id", "aliases__subject", "contacts__email"]
     search_help_text = "Name, key, tax id, a subject of its events, or a contact's address."
     ordering = ["name"]
+    fields = ["name", "key", "country", "timezone", "tax_id", "billing_address"]
     inlines = [AliasInline, ContactInline, ContractInline]
     change_form_template = "admin/contracts/customer/change_form.html"
 
@@ -133,7 +135,7 @@ class SubmitContract(Deed):
     def changes(self, row: Contract, at: dt.datetime) -> Sequence[Change]:
         if found := faults(row, terms_of(row)):
             raise UnableToApprove(found)
-        return [Change(subject, "not billed", words) for subject, words in terms_in_words(row)]
+        return [Change(subject, "not billed", words) for subject, words in terms_in_words(row) if words]
 
     def do(self, row: Contract, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
         submit(row, at=at, by=by)
@@ -170,12 +172,53 @@ class EndContract(Deed):
 
     def changes(self, row: Contract, at: dt.datetime) -> Sequence[Change]:
         until = f"until {row.ends_on}" if row.ends_on else "without an end"
-        words = [Change(subject, words, "nothing from the first day out") for subject, words in terms_in_words(row)]
-        return [Change("It runs", until, "until the first day out"), *words]
+        terms = [(subject, words) for subject, words in terms_in_words(row) if words]
+        ended = [Change(subject, words, "nothing from the first day out") for subject, words in terms]
+        return [Change("It runs", until, "until the first day out"), *ended]
 
     def do(self, row: Contract, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
         end(row, asked["on"], at=at, by=by, reason=asked["reason"])
         return f"{row} ends on {row.ends_on}."
+
+
+class MoveForm(forms.Form):
+    version = forms.ModelChoiceField(
+        PlanVersion.objects.filter(status=VersionStatus.PUBLISHED)
+        .select_related("plan")
+        .order_by("plan__key", "number"),
+        help_text="Lines of the same plan are moved to it.",
+    )
+    on = forms.DateField(label="From", help_text="The first day at the new prices; a day in the past is adjusted.")
+
+
+class MoveToVersion(Deed):
+    name, label, permission = "move_to_version", "Move to version", "contracts.amend_contract"
+    explanation = "From that day on the contract's lines of a plan stand on another of its versions."
+    refusals = (UnableToApprove,)
+    form_class = MoveForm
+
+    def applies(self, row: Contract) -> bool:
+        return row.status == ContractStatus.APPROVED
+
+    def changes(self, row: Contract, at: dt.datetime) -> Sequence[Change]:
+        """What the plan's latest version would charge; the form may name another."""
+        changes = []
+        for line in row.lines.in_force().select_related("plan_version__plan"):
+            now = prices_in_words(line.plan_version)
+            newest = line.plan_version.plan.versions.filter(status=VersionStatus.PUBLISHED).latest("number")
+            then = prices_in_words(newest)
+            changes += [
+                Change(
+                    f"{key}, {line.plan_version} to {newest}", now.get(key, "not charged"), then.get(key, "not charged")
+                )
+                for key in {**now, **then}
+            ]
+        return changes
+
+    def do(self, row: Contract, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
+        version = asked["version"]
+        move_to_version(row, version.plan, version, asked["on"], at=at, by=by)
+        return f"{row} stands on {version} from {asked['on']}."
 
 
 class OneTimeForm(forms.Form):
@@ -219,13 +262,16 @@ class ContractDesk(DeedsMixin, HistoryDesk):
         ("Money", {"fields": [("currency", "payment_terms_days"), "tolerance_window"]}),
         ("Terms", {"fields": ["terms"]}),
     ]
-    deeds = (SubmitContract(), ApproveContract(), AddOneTime(), EndContract())
+    deeds = (SubmitContract(), ApproveContract(), MoveToVersion(), AddOneTime(), EndContract())
 
     def frozen(self, row: Contract) -> str | None:
         if row.status == ContractStatus.REVIEW:
             return "This contract waits for approval: what is approved is what was submitted."
         if row.status == ContractStatus.APPROVED:
-            return "This contract is approved and billed as it stands. To change its terms, amend it."
+            return (
+                "This contract is approved and billed as it stands. To change its terms, amend it: that supersedes "
+                "terms from a day on, and keeps what was agreed before."
+            )
         return None
 
     def has_delete_permission(self, request: HttpRequest, obj: Contract | None = None) -> bool:

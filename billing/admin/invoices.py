@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin, messages
@@ -18,7 +19,7 @@ from django.utils.safestring import SafeString, mark_safe
 from billing.admin.invoice_deeds import DiscardDraft, IssueInvoice, VoidInvoice
 from billing.invoicing import bill_run
 from billing.invoicing.rendering import for_rendering, invoice_html
-from billing.metering.lineage import events_behind
+from billing.metering.lineage import LineageEntry, events_behind
 from billing.models import CreditNote, CreditUse, Document, Invoice, InvoiceLine, InvoiceStatus, Source
 from catalog.deeds import DeedsMixin
 from catalog.desks import FactDesk
@@ -194,7 +195,9 @@ class InvoiceLineDesk(FactDesk):
             "opts": self.opts,
             "line": line,
             "found": found,
-            "entries": [(one, sources.get(one.source_id, f"#{one.source_id}")) for one in found.entries],
+            "entries": [
+                (one, sources.get(one.source_id, f"#{one.source_id}"), value_figure(one)) for one in found.entries
+            ],
             "page": page,
             "has_next": len(found.entries) == PER_PAGE,
         }
@@ -216,3 +219,11 @@ class InvoiceLineDesk(FactDesk):
     def explanation(self, line: InvoiceLine) -> SafeString:
         context = {"invoice": line.invoice, "lines": [line], "plain": True}
         return mark_safe(render_to_string("admin/billing/invoice/content.html", context))
+
+
+def value_figure(entry: LineageEntry) -> str:
+    """What the meter read in an event, with the sign of its change; a count reads nothing."""
+    sign = "-" if entry.sign < 0 else ""
+    if entry.value is None:
+        return f"{sign}1"
+    return sign + (figure(entry.value) if isinstance(entry.value, Decimal) else entry.value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from zoneinfo import ZoneInfo
@@ -46,8 +46,10 @@ class Step:
 class Story:
     """The company's months up to an instant. `staff` are the people by role."""
 
-    def __init__(self, months: Months, until: dt.datetime, staff: dict[str, User]) -> None:
-        self.months, self.until, self.staff = months, until, staff
+    def __init__(
+        self, months: Months, until: dt.datetime, staff: dict[str, User], habits: Sequence[Habit] = HABITS
+    ) -> None:
+        self.months, self.until, self.staff, self.habits = months, until, staff, habits
         self.events = sorted(self._usage(), key=attrgetter("occurred_at"))
 
     def play(self, progress: Progress) -> None:
@@ -60,7 +62,7 @@ class Story:
         return len(self.events)
 
     def _usage(self) -> Iterator[Sent]:
-        for habit in HABITS:
+        for habit in self.habits:
             stops_at = self._stops_at(habit)
             for number in range((self.until.date() - self.months.first).days + 2):
                 day = self.months.first + dt.timedelta(days=number)
