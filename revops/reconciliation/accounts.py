@@ -28,6 +28,8 @@ from revops.reconciliation.snapshot import ROWS, rows, stream
 
 CHUNK = 200  # customers rated at a time
 
+AMENDED = "its terms were amended since it was closed"
+
 _CUSTOMERS = """
     SELECT customer_id FROM billing_usageclock
     UNION SELECT customer_id FROM contracts_contract WHERE status = 'approved'
@@ -80,7 +82,8 @@ class Overdue:
 class Account:
     """A contract with its closed periods, and what standing documents claim of any period.
 
-    `fault` says why it cannot be rated; then it has no agreement, or nothing was rated.
+    `amended`: its terms changed since a period was last rated, so the next run looks again. `fault` says why it
+    cannot be rated; then it has no agreement, or nothing was rated.
     """
 
     contract: Contract
@@ -90,6 +93,7 @@ class Account:
     claims: dict[dt.datetime, dict[str, Claim]] = field(default_factory=lambda: defaultdict(dict))
     rated: list[Rated] = field(default_factory=list)
     overdue: list[Overdue] = field(default_factory=list)
+    amended: bool = False
     fault: str = ""
 
     def ledger(self) -> Ledger:
@@ -137,6 +141,7 @@ def _read_closes(accounts: dict[int, Account], customers: Sequence[int]) -> None
             continue
         standing.add((row.contract_id, row.starts_at))
         tax = TaxTerms(row.tax_code, row.tax_percent.normalize() + 0)
+        account.amended = account.amended or row.revision < account.contract.revision
         waits = _why(row, account.contract) if row.stale or row.pk in moved else ""
         account.closed.append(ClosedPeriod(period, tax, waits))
     for pk, periods in reopened.items():
@@ -145,7 +150,7 @@ def _read_closes(accounts: dict[int, Account], customers: Sequence[int]) -> None
 
 def _why(row: PeriodClose, contract: Contract) -> str:
     if row.revision < contract.revision:
-        return "its terms were amended since it was closed"
+        return AMENDED
     return "its use or its documents changed since it was closed"
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable
 from decimal import Decimal
 
-from billing.rating.balance import Due
 from catalog.money import ZERO, exact_sum
-from catalog.periods import Period, local_date
+from catalog.periods import local_date
 from contracts.terms import Agreement
-from revops.reconciliation.accounts import Account, Rated
+from revops.reconciliation.accounts import AMENDED, Account, Rated
 from revops.reconciliation.report import Check, Pending, money
 from revops.reconciliation.snapshot import stream
 
 _CLOSES_NOTHING = """
-    SELECT invoice.id, coalesce(invoice.number, 'draft ' || invoice.id), contract.number, invoice.period_start
+    SELECT coalesce(invoice.number, 'draft ' || invoice.id), contract.number, invoice.period_start
     FROM billing_invoice invoice JOIN contracts_contract contract ON contract.id = invoice.contract_id
     WHERE invoice.purpose = 'close' AND invoice.status <> 'voided' AND NOT EXISTS (
         SELECT 1 FROM billing_periodclose closed
@@ -44,24 +42,28 @@ class SettledProof:
         self.open_money: dict[str, Decimal] = defaultdict(Decimal)
 
     def add(self, account: Account) -> None:
-        number, agreement = account.contract.number, account.agreement
+        agreement = account.agreement
         if account.fault or agreement is None:
-            self.check.leak("a contract cannot be rated", {"contract": number}, "a statement", account.fault)
+            where = {"contract": account.contract.number}
+            self.check.leak("a contract cannot be rated", where, "a statement", account.fault)
             return
         self._contiguous(account, agreement)
         for rated in account.rated:
             self.closed += 1
             if rated.closed.waits:
                 self.waiting += 1
-                self._wait(agreement, rated.closed.period, rated.dues, rated.closed.waits)
+                amount = exact_sum(due.amount for due in rated.dues)
+                if amount:
+                    self._wait(agreement, rated.closed.period.starts_at, amount, rated.closed.waits)
             else:
                 self._level(account, agreement, rated)
         for overdue in account.overdue:
-            self._wait(agreement, overdue.period, overdue.dues, overdue.waits, always=True)
+            amount = exact_sum(due.amount for due in overdue.dues)
+            self._wait(agreement, overdue.period.starts_at, amount, overdue.waits)
         self._covered(account, agreement)
 
     def finish(self) -> Check:
-        for _, document, contract, period_start in stream(_CLOSES_NOTHING):
+        for document, contract, period_start in stream(_CLOSES_NOTHING):
             where = {"document": document, "contract": contract, "period_start": period_start.isoformat()}
             self.check.leak("a document closes a period that is not closed", where, "a closed period", "none")
         for document, contract, period_start in stream(_CLOSED_BY_A_VOIDED):
@@ -87,8 +89,8 @@ class SettledProof:
         claims = account.claims[period.starts_at]
         for due in rated.dues:
             where = {
-                "contract": account.contract.number,
-                "period_start": _day(agreement, period),
+                "contract": agreement.number,
+                "period_start": _day(agreement, period.starts_at),
                 "key": due.entry.key,
             }
             claim = claims.get(due.entry.key)
@@ -104,13 +106,11 @@ class SettledProof:
                 quantity = claim.quantity if claim else ZERO
                 self.check.leak("a quantity is not billed", where, quantity + due.quantity, quantity)
 
-    def _wait(self, agreement: Agreement, period: Period, dues: Iterable[Due], why: str, always: bool = False) -> None:
-        amount = exact_sum(due.amount for due in dues)
-        if amount or always:
-            self.open_money[agreement.currency] += amount
-            text = money(amount, agreement.currency)
-            pending = Pending(agreement.number, _day(agreement, period), text, agreement.currency, why)
-            self.check.pending.append(pending)
+    def _wait(self, agreement: Agreement, starts_at: dt.datetime, amount: Decimal, why: str) -> None:
+        self.open_money[agreement.currency] += amount
+        text = money(amount, agreement.currency)
+        pending = Pending(agreement.number, _day(agreement, starts_at), text, agreement.currency, why)
+        self.check.pending.append(pending)
 
     def _covered(self, account: Account, agreement: Agreement) -> None:
         """What is claimed of a time is claimed of a period that is closed, or will be."""
@@ -119,29 +119,30 @@ class SettledProof:
         for starts_at, claims in sorted(account.claims.items()):
             if starts_at in known or _will_be_closed(agreement, starts_at, last):
                 continue
+            amount = exact_sum(claim.amount for claim in claims.values())
+            if account.amended:
+                if amount:
+                    self._wait(agreement, starts_at, -amount, AMENDED)
+                continue
             for key, claim in sorted(claims.items()):
                 if claim.amount or claim.quantity:
-                    where = {
-                        "contract": account.contract.number,
-                        "period_start": local_date(starts_at, agreement.zone).isoformat(),
-                        "key": key,
-                    }
+                    where = {"contract": agreement.number, "period_start": _day(agreement, starts_at), "key": key}
                     expected, found = (money(one, agreement.currency) for one in (ZERO, claim.amount))
                     self.check.leak("billed for a time that no period covers", where, expected, found)
 
     def _contiguous(self, account: Account, agreement: Agreement) -> None:
         """From the contract's start to the last closed period each instant is in one period, closed or opened again."""
-        expected: dt.datetime | None = agreement.starts_at
+        expected = agreement.starts_at
         for period in sorted({*(one.period for one in account.closed), *account.reopened}):
-            if expected is not None and period.starts_at != expected:
-                where = {"contract": account.contract.number, "before": _day(agreement, period)}
+            if period.starts_at != expected:
+                where = {"contract": agreement.number, "before": _day(agreement, period.starts_at)}
                 what = "a period was never closed" if period.starts_at > expected else "a time is in two closed periods"
                 self.check.leak(what, where, expected.isoformat(), period.starts_at.isoformat())
             expected = period.ends_at
 
 
-def _day(agreement: Agreement, period: Period) -> str:
-    return local_date(period.starts_at, agreement.zone).isoformat()
+def _day(agreement: Agreement, instant: dt.datetime) -> str:
+    return local_date(instant, agreement.zone).isoformat()
 
 
 def _will_be_closed(agreement: Agreement, starts_at: dt.datetime, last: dt.datetime) -> bool:

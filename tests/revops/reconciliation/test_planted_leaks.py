@@ -444,6 +444,15 @@ PLANTED = {
         "2026-02-01T00:00:00+00:00",
         "2026-03-01T00:00:00+00:00",
     ),
+    "a contract cut off under a bill": Planted(
+        "contracts_contract",
+        "UPDATE contracts_contract SET ends_on = '2026-04-01' WHERE number = 'C-gamma'",
+        5,
+        "billed for a time that no period covers",
+        {"contract": "C-gamma", "period_start": "2026-04-01", "key": "pro/pro@1/base/2026-04-01"},
+        "0.00",
+        "99.00",
+    ),
     "a void that did not open its period": Planted(
         "billing_invoice",
         "UPDATE billing_invoice SET status = 'voided' WHERE number = 'INV-000013'",
