@@ -173,18 +173,19 @@ class Agreement:
 
     def following(self, period: Period) -> Period | None:
         """The next billing period, or None where the contract has ended."""
-        if self.ends_at is not None and period.ends_at >= self.ends_at:
-            return None
-        return self.period_at(period.ends_at)
+        return next(self.periods_from(period.ends_at), None)
 
     def periods_from(self, instant: dt.datetime) -> Iterator[Period]:
-        """The billing periods from the one that holds an instant to the contract's end, or without end."""
-        if self.ends_at is not None and instant >= self.ends_at:
-            return
-        period: Period | None = self.period_at(max(instant, self.starts_at))
-        while period is not None:
+        """The billing periods from an instant on to the contract's end, or without end.
+
+        The first begins at the instant, also where the calendar has moved since: an end was taken back, or the plans
+        have another interval. No time is ever in two periods.
+        """
+        starts_at = max(instant, self.starts_at)
+        while self.ends_at is None or starts_at < self.ends_at:
+            period = Period(starts_at, self.period_at(starts_at).ends_at)
             yield period
-            period = self.following(period)
+            starts_at = period.ends_at
 
     def _within_contract(self, period: Period) -> Period:
         starts_at = max(period.starts_at, self.starts_at)
@@ -197,9 +198,12 @@ class Agreement:
         return begun[-1] if begun else TaxTerms()
 
     def terms(self, period: Period, tax: TaxTerms | None = None) -> Terms:
-        """What counts in a period. `tax` is the rate a closed period was closed with."""
+        """What counts in a period. `tax` is the rate a closed period was closed with.
+
+        Where the contract has come to end inside a period that was closed whole, its terms are those of the part.
+        """
         return Terms(
-            period=period,
+            period=self.days.period(self.zone, period) or period,
             whole=self.calendar.period_at(period.starts_at),
             zone=self.zone,
             currency=self.currency,

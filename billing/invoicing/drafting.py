@@ -53,15 +53,13 @@ class Draft:
 
     @property
     def tax(self) -> tuple[TaxSum, ...]:
-        """Tax per rate, in the order the rates appear; lines under no rate are left out."""
+        """Tax per rate, in the order the rates appear. Lines under no rate are left out, unless they give tax back."""
         sums: dict[tuple[str, Decimal], tuple[Decimal, Decimal]] = {}
         for line in self.lines:
             terms = line.due.tax_terms
-            if not terms.code:
-                continue
             base, amount = sums.get((terms.code, terms.percent), (ZERO, ZERO))
             sums[terms.code, terms.percent] = (base + line.due.amount, amount + line.due.tax)
-        return tuple(TaxSum(code, percent, *both) for (code, percent), both in sums.items())
+        return tuple(TaxSum(code, percent, *both) for (code, percent), both in sums.items() if code or both[1])
 
     @property
     def total(self) -> Decimal:
@@ -124,8 +122,22 @@ def due_periods(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> list[P
 
 def open_periods(agreement: Agreement, ledger: Ledger) -> Iterator[Period]:
     """The periods after all that were ever closed, in order."""
-    last = max((period.ends_at for period in (*ledger.closed, *ledger.reopened)), default=agreement.starts_at)
-    return agreement.periods_from(last)
+    return agreement.periods_from(_closed_until(agreement, ledger))
+
+
+def cut_off(agreement: Agreement, ledger: Ledger) -> Period | None:
+    """The time after all that was ever closed, where the contract has come to end before it.
+
+    What was billed for it in advance is no longer due, and no run will ever close it.
+    """
+    last = _closed_until(agreement, ledger)
+    if agreement.ends_at is None or agreement.ends_at > last:
+        return None
+    return Period(last, agreement.calendar.period_at(last).ends_at)
+
+
+def _closed_until(agreement: Agreement, ledger: Ledger) -> dt.datetime:
+    return max((period.ends_at for period in (*ledger.closed, *ledger.reopened)), default=agreement.starts_at)
 
 
 def relevant_periods(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> list[Period]:
@@ -137,7 +149,8 @@ def relevant_periods(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> l
     if first is not None and (following := agreement.following(first)) is not None:
         current.append(following)
     stale = [period for period, closed in ledger.closed.items() if closed.stale]
-    return sorted({*due, *ahead, *current, *stale})
+    gone = cut_off(agreement, ledger)
+    return sorted({*due, *ahead, *current, *stale, *([gone] if gone is not None else [])})
 
 
 def usage_needs(agreement: Agreement, periods: Sequence[Period]) -> list[tuple[int, Period]]:
@@ -205,8 +218,8 @@ def _arrears(agreement: Agreement, ledger: Ledger, period: Period) -> list[Perio
 
 
 def _advance(agreement: Agreement, ledger: Ledger, period: Period | None) -> list[PeriodDue]:
-    """What is billed of a period before it is over; nothing of one that is already closed."""
-    if period is None or ledger.is_closed(period):
+    """What is billed of a period before it is over; nothing of one that is closed, or that a close bills whole."""
+    if period is None or ledger.is_closed(period) or period in ledger.reopened:
         return []
     terms = agreement.terms(period)
     entries = advance(terms).entries
@@ -224,7 +237,7 @@ def _first_advance(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> Dra
 
 
 def _adjustments(agreement: Agreement, ledger: Ledger) -> tuple[PeriodDue, ...]:
-    """What changed in closed periods, at the rate of tax each was closed with."""
+    """What changed in closed periods, at the rate of tax each was closed with, and what an end has cut off."""
     lines: list[PeriodDue] = []
     for period, closed in sorted(ledger.closed.items(), key=lambda item: item[0]):
         if not closed.stale:
@@ -233,4 +246,8 @@ def _adjustments(agreement: Agreement, ledger: Ledger) -> tuple[PeriodDue, ...]:
         entries = statement(terms, ledger.usage).entries
         dues = balance(entries, ledger.claims_on(period), closed.tax, agreement.currency, closed=True)
         lines += [PeriodDue(period, due) for due in dues]
+    gone = cut_off(agreement, ledger)
+    if gone is not None:
+        dues = balance((), ledger.claims_on(gone), agreement.tax_in(gone), agreement.currency, closed=True)
+        lines += [PeriodDue(gone, due) for due in dues]
     return tuple(lines)
