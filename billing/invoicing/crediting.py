@@ -12,7 +12,7 @@ import datetime as dt
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
-from billing.models import CreditUse, Document, Invoice, InvoiceStatus, PeriodClose
+from billing.models import CreditUse, Document, Invoice, InvoiceLine, InvoiceStatus, PeriodClose
 from contracts.lifecycle import add_one_time
 from contracts.models import Contract
 
@@ -47,7 +47,7 @@ def void_invoice(
                 key=f"waive-{invoice.number}",
                 description=f"Waived: {invoice.number}",
                 amount=-invoice.subtotal,
-                on=invoice.period_start,
+                on=_waiver_day(contract, invoice),
                 at=at,
                 by=by,
             )
@@ -61,6 +61,7 @@ def discard_draft(invoice: Invoice, *, at: dt.datetime) -> None:
         draft = Invoice.objects.select_for_update().get(pk=invoice.pk)
         if draft.status != InvoiceStatus.DRAFT:
             raise UnableToDiscard(f"{draft.number} is issued: void it instead, so that its number stays accounted for.")
+        _check_uncorrected(draft)
         PeriodClose.objects.standing().filter(invoice=draft).update(reopened_at=at, invoice=None)
         _rate_again(draft)
         draft.delete()
@@ -74,6 +75,22 @@ def _check_voidable(invoice: Invoice) -> None:
     spent = CreditUse.objects.standing().filter(credit_note=invoice).select_related("invoice").first()
     if invoice.document == Document.CREDIT_NOTE and spent is not None:
         raise UnableToVoid(f"{invoice.number} was spent on {spent.invoice.number}: void that invoice first.")
+
+
+def _check_uncorrected(draft: Invoice) -> None:
+    later = InvoiceLine.objects.filter(corrects__invoice=draft).select_related("invoice").order_by("pk").last()
+    if later is None:
+        return
+    if later.invoice.status == InvoiceStatus.DRAFT:
+        raise UnableToDiscard(f"The later {later.invoice} corrects a line of this draft: discard that one first.")
+    raise UnableToDiscard(f"{later.invoice} corrects a line of this draft: issue this draft, then void it.")
+
+
+def _waiver_day(contract: Contract, invoice: Invoice) -> dt.date:
+    """The first day of the document's period, or the contract's last where it has come to end before that."""
+    if contract.ends_on is None:
+        return invoice.period_start
+    return min(invoice.period_start, contract.ends_on - dt.timedelta(days=1))
 
 
 def _rate_again(invoice: Invoice) -> None:
