@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import cast
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db.models import F, Prefetch
 
@@ -111,7 +111,7 @@ def agreements(contracts: Sequence[Contract], book: PriceBook) -> dict[int, Agre
     for contract in contracts:
         try:
             read[contract.pk] = agreement(contract, book, taxes)
-        except ValueError as error:
+        except (ValueError, ZoneInfoNotFoundError) as error:
             read[contract.pk] = UnreadableContract(str(error))
     return read
 

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 
 from billing.invoicing.documents import invoice_row, line_rows
 from billing.invoicing.drafting import Ledger, Outcome, draft_run
-from billing.invoicing.issuing import issue_drafts
+from billing.invoicing.issuing import draw_credit, issue_drafts
 from billing.invoicing.ledgers import load, sweep
 from billing.invoicing.rendering import document_json, for_rendering, invoice_json
 from billing.models import BillRun, BillRunFault, Document, Invoice, InvoiceLine, PeriodClose
@@ -80,11 +80,12 @@ def _bill_chunk(ids: Sequence[int], at: dt.datetime, prices: PriceBook, result: 
     """Bill these contracts together, or where that cannot be written, each by itself."""
     try:
         found = _bill(ids, at, prices, dry_run=dry_run)
-    except DatabaseError as error:
+    except Exception as error:
+        # Whatever is wrong with one contract is its own fault, recorded, and never stops the others.
         if len(ids) == 1:
             number = Contract.objects.values_list("number", flat=True).get(pk=ids[0])
             log.exception("contract %s could not be billed", number)
-            result.failures.append({"contract": number, "error": str(error).strip()})
+            result.failures.append({"contract": number, "error": f"{error}".strip() or type(error).__name__})
             return
         for pk in ids:
             _bill_chunk([pk], at, prices, result, dry_run=dry_run)
@@ -132,12 +133,13 @@ def _rate(ids: Iterable[int], at: dt.datetime, prices: PriceBook, result: RunRes
 
 
 def _show(billed: Sequence[Billed], at: dt.datetime, result: RunResult) -> None:
-    for one in billed:
-        for draft in one.outcome.drafts:
-            invoice = invoice_row(one.contract, one.agreement, draft, at)
-            lines = line_rows(invoice, one.agreement, draft)
-            result.add(document_json(invoice, lines, (), "draft"), invoice.document)
-        result.closed += len(one.outcome.closes)
+    """The same documents as drafts, with the credit that an issue now would draw."""
+    documents = [(one, draft) for one in billed for draft in one.outcome.drafts]
+    invoices = [invoice_row(one.contract, one.agreement, draft, at) for one, draft in documents]
+    drawn = draw_credit(invoices, at, lock=False)
+    for (one, draft), invoice, uses in zip(documents, invoices, drawn, strict=True):
+        result.add(document_json(invoice, line_rows(invoice, one.agreement, draft), uses, "draft"), invoice.document)
+    result.closed += sum(len(one.outcome.closes) for one in billed)
 
 
 def _write(billed: Sequence[Billed], at: dt.datetime, result: RunResult) -> None:

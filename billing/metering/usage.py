@@ -88,7 +88,7 @@ def measure(asks: Sequence[Ask]) -> dict[Ask, Measured]:
         ask = asks[index]
         _check_quarters(ask.period)
         meter = meters[ask.meter_id]
-        if meter.aggregation == Aggregation.UNIQUE_COUNT:
+        if n and meter.aggregation == Aggregation.UNIQUE_COUNT:
             distinct.append((ask, clock))
             continue
         quantity = value(meter.aggregation, _partial(ask, int(n), *numbers), ask.period) if n else ZERO
