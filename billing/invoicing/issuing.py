@@ -6,6 +6,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ from catalog.periods import local_date
 from contracts.models import Contract
 
 PREFIXES = {Document.INVOICE.value: "INV", Document.CREDIT_NOTE.value: "CN"}
+LONGEST_PREFIX = 20
 
 
 class UnableToIssue(ValueError):
@@ -50,7 +52,7 @@ def issue_drafts(drafts: Sequence[Invoice], at: dt.datetime) -> None:
     if not drafts:
         return
     series = _lock_series(drafts)
-    uses = _draw_credit(drafts, at)
+    uses = draw_credit(drafts, at)
     for draft in drafts:
         numbers = series[draft.seller_id, draft.document]
         draft.series, draft.seq = numbers, numbers.next_seq
@@ -61,11 +63,9 @@ def issue_drafts(drafts: Sequence[Invoice], at: dt.datetime) -> None:
         draft.issued_at = at
         zone = ZoneInfo(draft.contract.timezone_name())
         draft.due_on = local_date(at, zone) + dt.timedelta(days=draft.contract.payment_terms_days)
-        draft.credited = sum((use.amount for use in uses if use.invoice is draft), ZERO)
-        draft.amount_due = max(draft.total, ZERO) - draft.credited
     _store(drafts, at)
     NumberSeries.objects.bulk_update(series.values(), ["next_seq"])
-    CreditUse.objects.bulk_create(uses)
+    CreditUse.objects.bulk_create(chain.from_iterable(uses))
 
 
 _ISSUE = """
@@ -109,49 +109,56 @@ def _lock_series(drafts: Sequence[Invoice]) -> dict[tuple[int, str], NumberSerie
 def _make_series(draft: Invoice, document: str) -> None:
     """The first seller numbers INV-000001; others carry their key, so that no two documents share a number."""
     first = not NumberSeries.objects.filter(document=document).exists()
-    prefix = PREFIXES[document] if first else f"{PREFIXES[document]}-{draft.seller.key}"
+    own = f"{PREFIXES[document]}-{draft.seller.key}"
+    if len(own) > LONGEST_PREFIX:
+        own = f"{PREFIXES[document]}-{draft.seller.key[:8]}-{draft.seller_id}"
+    prefix = PREFIXES[document] if first else own
     try:
         with transaction.atomic():
             NumberSeries.objects.create(seller=draft.seller, document=document, prefix=prefix)
     except IntegrityError:
         if not NumberSeries.objects.filter(seller=draft.seller, document=document).exists():
-            NumberSeries.objects.create(
-                seller=draft.seller, document=document, prefix=f"{PREFIXES[document]}-{draft.seller.key}"
-            )
+            NumberSeries.objects.create(seller=draft.seller, document=document, prefix=own)
 
 
-def _draw_credit(drafts: Sequence[Invoice], at: dt.datetime) -> list[CreditUse]:
-    """Spend open credit notes of the same customer, seller and currency, the oldest first. Drawn once, at issue."""
-    payable = [draft for draft in drafts if draft.document == Document.INVOICE and draft.total > 0]
-    open_notes = _open_notes({draft.customer_id for draft in payable})
-    uses = []
-    for draft in payable:
-        left = draft.total
-        for note in open_notes[draft.customer_id, draft.seller_id, draft.currency]:
+def draw_credit(documents: Sequence[Invoice], at: dt.datetime, *, lock: bool = True) -> list[list[CreditUse]]:
+    """Spend open credit notes of the same customer, seller and currency on each document, the oldest first.
+
+    Sets what is credited and what is due then, and returns what was drawn for each, not yet stored. At issue this is
+    done once and for all, under `lock`; without it, it shows what an issue now would draw.
+    """
+    open_notes = _open_notes({document.customer_id for document in documents if document.total > 0}, lock=lock)
+    drawn = []
+    for document in documents:
+        uses = []
+        left = max(document.total, ZERO)
+        for note in open_notes[document.customer_id, document.seller_id, document.currency]:
             amount = min(left, note.left)
             if amount > 0:
-                uses.append(CreditUse(credit_note_id=note.pk, invoice=draft, amount=amount, used_at=at))
+                uses.append(CreditUse(credit_note=note.document, invoice=document, amount=amount, used_at=at))
                 note.left -= amount
                 left -= amount
-    return uses
+        document.amount_due = left
+        document.credited = max(document.total, ZERO) - left
+        drawn.append(uses)
+    return drawn
 
 
 class OpenNote:
     """A credit note and what is left of it."""
 
-    def __init__(self, pk: int, left: Decimal) -> None:
-        self.pk = pk
+    def __init__(self, document: Invoice, left: Decimal) -> None:
+        self.document = document
         self.left = left
 
 
-def _open_notes(customers: set[int]) -> dict[tuple[int, int, str], list[OpenNote]]:
-    """(customer, seller, currency) -> issued credit notes with something left, the oldest first, locked."""
+def _open_notes(customers: set[int], *, lock: bool) -> dict[tuple[int, int, str], list[OpenNote]]:
+    """(customer, seller, currency) -> issued credit notes with something left, the oldest first."""
     found: dict[tuple[int, int, str], list[OpenNote]] = defaultdict(list)
     if not customers:
         return found
-    notes = list(
-        Invoice.objects.credit_notes().issued().select_for_update().filter(customer__in=customers).order_by("pk")
-    )
+    rows = Invoice.objects.credit_notes().issued().filter(customer__in=customers).order_by("pk")
+    notes = list(rows.select_for_update() if lock else rows)
     used = dict(
         CreditUse.objects.standing()
         .filter(credit_note__in=notes)
@@ -161,5 +168,5 @@ def _open_notes(customers: set[int]) -> dict[tuple[int, int, str], list[OpenNote
     for note in notes:
         left = -note.total - used.get(note.pk, ZERO)
         if left > 0:
-            found[note.customer_id, note.seller_id, note.currency].append(OpenNote(note.pk, left))
+            found[note.customer_id, note.seller_id, note.currency].append(OpenNote(note, left))
     return found

@@ -7,6 +7,7 @@ from typing import Any
 
 from billing.invoicing.documents import invoice_row, line_rows
 from billing.invoicing.drafting import draft_preview
+from billing.invoicing.issuing import draw_credit
 from billing.invoicing.ledgers import load
 from billing.invoicing.rendering import document_json
 from contracts.models import Contract, Customer
@@ -31,11 +32,13 @@ def previews(customer: Customer, at: dt.datetime) -> list[dict[str, Any]]:
             raise UnableToPreview(str(found))
         read[pk] = found
     ledgers = load(contracts, read, at)
-    shown = []
-    for contract in sorted(contracts, key=lambda one: one.number):
-        draft = draft_preview(read[contract.pk], ledgers[contract.pk], at)
-        if draft is not None:
-            invoice = invoice_row(contract, read[contract.pk], draft, at)
-            lines = line_rows(invoice, read[contract.pk], draft)
-            shown.append(document_json(invoice, lines, (), "preview"))
-    return shown
+    drafts = [(contract, draft_preview(read[contract.pk], ledgers[contract.pk], at)) for contract in contracts]
+    documents = [
+        (draft, invoice_row(contract, read[contract.pk], draft, at)) for contract, draft in drafts if draft is not None
+    ]
+    drawn = draw_credit([invoice for _, invoice in documents], at, lock=False)
+    shown = [
+        document_json(invoice, line_rows(invoice, read[invoice.contract_id], draft), uses, "preview")
+        for (draft, invoice), uses in zip(documents, drawn, strict=True)
+    ]
+    return sorted(shown, key=lambda document: str(document["contract"]))
