@@ -19,6 +19,7 @@ from revops.simulation.databases import throw_away_databases
 SIZE = 200_000
 CUSTOMERS = 100
 FRESH, REPEATED = 950, 50  # of each batch of 1,000; what is sent twice is 5 %
+SENDERS = 2  # for each web server process, so that it has work while a batch waits for the disk
 SPAN = dt.timedelta(hours=6)
 
 Say = Callable[[str], None]
@@ -41,7 +42,7 @@ def measure(size: int, workers: int, at: dt.datetime, say: Say) -> dict[str, Any
             wait_until_healthy(port, server)
             send_all(warm_up, port, secret, workers, FRESH, REPEATED)
             say(f"Sending {size} events, and {REPEATED / (FRESH + REPEATED):.0%} of them twice")
-            sent = send_all(load, port, secret, workers, FRESH, REPEATED)
+            sent = send_all(load, port, secret, SENDERS * workers, FRESH, REPEATED)
         finally:
             server.terminate()
             server.wait()
