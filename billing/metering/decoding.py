@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -17,6 +18,7 @@ from msgspec import Raw, Struct
 
 MAX_RECORD = 256 * 1024  # bytes
 MAX_DEPTH = 32  # objects and lists inside each other, the record itself included
+ATTRIBUTES = ("id", "source", "type", "subject")
 MAX_ATTRIBUTE = 255  # characters of id, source, type and subject
 
 # Instants of records are counted in microseconds from here, as PostgreSQL stores them.
@@ -185,8 +187,17 @@ def decode_data(text: bytes) -> dict[str, Any]:
 
 def register_key(source: str, id: str) -> bytes:
     """The name of (source, id) in the register: BLAKE2b-16 of the pair, each with its length in bytes before it."""
-    first, second = source.encode(), id.encode()
-    return blake2b(b"%d:%b%d:%b" % (len(first), first, len(second), second), digest_size=16).digest()
+    second = id.encode()
+    hashed = _hashed(source).copy()
+    hashed.update(b"%d:%b" % (len(second), second))
+    return hashed.digest()
+
+
+@lru_cache(maxsize=1000)
+def _hashed(source: str) -> blake2b:
+    """The beginning of the hash, which all ids of a source share."""
+    first = source.encode()
+    return blake2b(b"%d:%b" % (len(first), first), digest_size=16)
 
 
 def parse_time(text: str) -> int | None:
@@ -209,14 +220,13 @@ def _fault(text: bytes, said: Envelope, data: dict[str, Any] | None, occurred_at
         return f"specversion {said.specversion[:20]!r} is not 1.0"
     if len(text) > MAX_RECORD:
         return f"the record is larger than {MAX_RECORD} bytes"
-    attributes = {"id": said.id, "source": said.source, "type": said.type, "subject": said.subject}
-    if len(text) > MAX_ATTRIBUTE:
-        for name, value in attributes.items():
-            if value is not None and len(value) > MAX_ATTRIBUTE:
-                return f"{name} is longer than {MAX_ATTRIBUTE} characters"
+    named = (said.id or "", said.source or "", said.type or "", said.subject or "")
+    if len("".join(named)) > MAX_ATTRIBUTE and max(map(len, named)) > MAX_ATTRIBUTE:
+        name = next(name for name, value in zip(ATTRIBUTES, named, strict=True) if len(value) > MAX_ATTRIBUTE)
+        return f"{name} is longer than {MAX_ATTRIBUTE} characters"
     if text.count(b"{") + text.count(b"[") > MAX_DEPTH and depth(text) > MAX_DEPTH:
         return f"objects and lists are nested deeper than {MAX_DEPTH}"
-    if b"\\u0000" in text and holds_nul([*attributes.values(), data]):
+    if b"\\u0000" in text and holds_nul([*named, data]):
         return "a text holds the character NUL"
     return None
 
@@ -248,7 +258,7 @@ def _malformed(raw: Raw | bytes, fault: str) -> Record:
         said = _decode_anything(text)
     except _UNREADABLE:
         said = {}
-    id, source, type, subject = (_readable(said.get(name)) for name in ("id", "source", "type", "subject"))
+    id, source, type, subject = (_readable(said.get(name)) for name in ATTRIBUTES)
     is_named = bool(id and source) and fault.find("longer than") < 0
     return Record(
         raw=raw,
