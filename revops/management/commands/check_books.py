@@ -32,4 +32,4 @@ class Command(DatabaseCommand):
         self.finish(report.as_json(), report.as_text(), options["json"])
         if not report.ok:
             leaks = sum(check.leaked for check in report.checks)
-            raise CommandError(f"The books leak: {leaks:,} times.")
+            raise CommandError(f"The books leak: {leaks:,} time{'' if leaks == 1 else 's'}.")

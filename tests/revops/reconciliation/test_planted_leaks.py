@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
-from tests.revops.reconciliation.conftest import Plant, check_books
+from tests.revops.reconciliation.conftest import NOW, Plant, check_books
 
 pytestmark = pytest.mark.sql
 
@@ -514,6 +516,27 @@ def test_a_planted_leak_is_found_and_named(plant: Plant, name: str) -> None:
         assert named[0]["expected"] == leak.expected
     if leak.found is not None:
         assert named[0]["found"] == leak.found
+
+
+def test_a_leak_is_a_line_of_the_text_and_the_command_fails(plant: Plant) -> None:
+    plant("billing_numberseries", "UPDATE billing_numberseries SET next_seq = next_seq + 1 WHERE prefix = 'INV'")
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="The books leak: 1 time") as failure:
+        call_command("check_books", "--at", NOW, stdout=out)
+    assert failure.value.returncode == 1
+    lines = out.getvalue().splitlines()
+    assert [line.rsplit("  ", 1)[1] for line in lines[:6]] == ["ok", "ok", "ok", "ok", "ok", "LEAK"]
+    leak = "leak in 6: a number is missing: series INV, number 15; expected 1 to 15 without a gap, found none"
+    assert lines[6] == leak
+
+
+def test_a_fixed_sample_of_lines_can_be_proved(plant: Plant) -> None:
+    clock = f"UPDATE billing_invoiceline SET clock_to = clock_to - 1 WHERE {line('INV-000004', 'requests')}"
+    plant("billing_invoiceline", clock)
+    books = check_books("--lineage", "sample")
+    # fewer lines than a sample holds
+    assert books.check(6)["figures"]["lineage"]["mode"] == "sample"
+    assert [leak["where"]["document"] for leak in books.leaks(6)] == ["INV-000004"]
 
 
 def test_a_price_change_the_contract_knows_of_is_pending(plant: Plant) -> None:
