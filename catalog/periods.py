@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
+from functools import cache
 from typing import Literal, get_args
+from zoneinfo import available_timezones
 
 Unit = Literal["day", "week", "month", "quarter", "half_year", "year"]
 Alignment = Literal["anniversary", "calendar"]
@@ -62,6 +64,12 @@ class Period:
     def seconds(self) -> Decimal:
         """The exact length; a day across a clock change has 23 or 25 hours."""
         return Decimal(self.microseconds).scaleb(-6)
+
+
+@cache
+def known_zones() -> frozenset[str]:
+    """The names of all time zones; the files are looked through once."""
+    return frozenset(available_timezones())
 
 
 def local_date(instant: datetime, zone: tzinfo) -> date:

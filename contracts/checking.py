@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from zoneinfo import available_timezones
 
 from django.db.models import Prefetch
 
 from catalog.models import PlanVersion, Price, PriceKind, VersionStatus
 from catalog.money import minor_places, quantize
+from catalog.periods import known_zones
 from catalog.pricing import FieldError
 from contracts.drafts import DiscountDraft, LineDraft, OneTimeDraft, TermsDraft
 from contracts.models import Contract, ContractLine, DiscountKind
@@ -31,7 +31,7 @@ def faults(contract: Contract, terms: TermsDraft) -> list[FieldError]:
 def _contract_faults(contract: Contract) -> Iterator[FieldError]:
     if contract.ends_on is not None and contract.ends_on <= contract.starts_on:
         yield FieldError("ends_on", "order", "a contract ends after it starts; ends_on is the first day out")
-    if contract.timezone_name() not in available_timezones():
+    if contract.timezone_name() not in known_zones():
         detail = f"{contract.timezone_name()!r} is not a time zone; use a name such as Europe/Berlin"
         yield FieldError("timezone", "invalid", detail)
 

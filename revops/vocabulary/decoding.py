@@ -14,9 +14,9 @@ from decimal import Decimal
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
-from zoneinfo import available_timezones
 
 from catalog.money import exact, minor_places
+from catalog.periods import known_zones
 from catalog.pricing import FieldError
 
 Key = NewType("Key", str)
@@ -206,7 +206,7 @@ def read_duration(value: object) -> dt.timedelta:
 
 def read_zone(value: object) -> str:
     text = read_text(value)
-    if text not in available_timezones():
+    if text not in known_zones():
         raise ValueError(f"{text!r} is not a time zone; use a name such as Europe/Berlin")
     return text
 
