@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,10 @@ from catalog.periods import BillingCalendar, Interval, Period, local_date, local
 from catalog.pricing import PriceRule
 
 PriceKind = Literal["recurring", "usage", "one_time"]
+
+# Contracts share their days: most of a bill run asks for the same few.
+_midnight = lru_cache(maxsize=10_000)(local_midnight)
+_grid_period = lru_cache(maxsize=10_000)(BillingCalendar.period_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,8 @@ class Days:
 
     def period(self, zone: ZoneInfo, within: Period) -> Period | None:
         """The part of a period that these days cover, or None."""
-        starts_at = local_midnight(self.start, zone)
-        ends_at = within.ends_at if self.until is None else local_midnight(self.until, zone)
+        starts_at = _midnight(self.start, zone)
+        ends_at = within.ends_at if self.until is None else _midnight(self.until, zone)
         if max(starts_at, within.starts_at) >= min(ends_at, within.ends_at):
             return None
         return Period(max(starts_at, within.starts_at), min(ends_at, within.ends_at))
@@ -166,7 +170,7 @@ class Agreement:
 
     def period_at(self, instant: dt.datetime) -> Period:
         """The billing period that holds an instant of the contract; stubs at its start and end are short."""
-        return self._within_contract(self.calendar.period_at(instant))
+        return self._within_contract(_grid_period(self.calendar, instant))
 
     def first_period(self) -> Period:
         return self.period_at(self.starts_at)
@@ -204,7 +208,7 @@ class Agreement:
         """
         return Terms(
             period=self.days.period(self.zone, period) or period,
-            whole=self.calendar.period_at(period.starts_at),
+            whole=_grid_period(self.calendar, period.starts_at),
             zone=self.zone,
             currency=self.currency,
             segments=tuple(self._segments(period)),

@@ -12,6 +12,7 @@ import datetime as dt
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from django.db import transaction
@@ -21,7 +22,7 @@ from billing.invoicing.documents import invoice_row, line_rows
 from billing.invoicing.drafting import Ledger, Outcome, draft_run
 from billing.invoicing.issuing import draw_credit, issue_drafts
 from billing.invoicing.ledgers import load, sweep
-from billing.invoicing.rendering import document_json, for_rendering, invoice_json
+from billing.invoicing.rendering import document_json
 from billing.models import BillRun, BillRunFault, Document, Invoice, InvoiceLine, PeriodClose
 from catalog.periods import Period
 from contracts.models import Contract
@@ -149,24 +150,20 @@ def _write(billed: Sequence[Billed], at: dt.datetime, result: RunResult) -> None
         [invoice_row(one.contract, one.agreement, draft, at) for one, draft in documents]
     )
     stored = {id(draft): invoice for (_, draft), invoice in zip(documents, invoices, strict=True)}
-    InvoiceLine.objects.bulk_create(
-        [
-            line
-            for (one, draft), invoice in zip(documents, invoices, strict=True)
-            for line in line_rows(invoice, one.agreement, draft)
-        ],
-        batch_size=2000,
-    )
+    lines = [
+        line_rows(invoice, one.agreement, draft) for (one, draft), invoice in zip(documents, invoices, strict=True)
+    ]
+    InvoiceLine.objects.bulk_create(chain.from_iterable(lines), batch_size=2000)
     closes = [
         _close_row(one, period, stored.get(id(draft)), at) for one in billed for period, draft in one.outcome.closes
     ]
     PeriodClose.objects.bulk_create(closes)
     _settle_stale(billed)
-    issue_drafts([invoice for invoice in invoices if not invoice.seller.review_drafts], at)
+    issued = [invoice for invoice in invoices if not invoice.seller.review_drafts]
+    drawn = {invoice.pk: uses for invoice, uses in zip(issued, issue_drafts(issued, at), strict=True)}
     result.closed += len(closes)
-    fresh = for_rendering(Invoice.objects.filter(pk__in=[invoice.pk for invoice in invoices])).order_by("pk")
-    for invoice in fresh:
-        result.add(invoice_json(invoice), invoice.document)
+    for invoice, rows in zip(invoices, lines, strict=True):
+        result.add(document_json(invoice, rows, drawn.get(invoice.pk, ()), invoice.status), invoice.document)
 
 
 def _close_row(billed: Billed, period: Period, invoice: Invoice | None, at: dt.datetime) -> PeriodClose:

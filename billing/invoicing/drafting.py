@@ -141,16 +141,18 @@ def _closed_until(agreement: Agreement, ledger: Ledger) -> dt.datetime:
 
 
 def relevant_periods(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> list[Period]:
-    """Every period whose claims or usage a run, or a preview, at that instant reads."""
-    due = due_periods(agreement, ledger, at)
-    ahead = [following for period in due if (following := agreement.following(period)) is not None]
+    """Every period whose claims a run, or a preview, at that instant reads."""
+    rated = rated_periods(agreement, ledger, at)
+    ahead = (agreement.following(period) for period in rated)
+    also = (*ahead, cut_off(agreement, ledger))
+    return sorted({*rated, *(period for period in also if period is not None)})
+
+
+def rated_periods(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> list[Period]:
+    """Every period that a run, or a preview, at that instant rates whole, and so reads the use of."""
     first = next(open_periods(agreement, ledger), None)
-    current = [first] if first is not None else []
-    if first is not None and (following := agreement.following(first)) is not None:
-        current.append(following)
-    stale = [period for period, closed in ledger.closed.items() if closed.stale]
-    gone = cut_off(agreement, ledger)
-    return sorted({*due, *ahead, *current, *stale, *([gone] if gone is not None else [])})
+    stale = (period for period, closed in ledger.closed.items() if closed.stale)
+    return sorted({*due_periods(agreement, ledger, at), *stale, *([first] if first is not None else [])})
 
 
 def usage_needs(agreement: Agreement, periods: Sequence[Period]) -> list[tuple[int, Period]]:

@@ -44,13 +44,13 @@ def issue(invoice: Invoice, *, at: dt.datetime) -> Invoice:
     return draft
 
 
-def issue_drafts(drafts: Sequence[Invoice], at: dt.datetime) -> None:
-    """Issue drafts in their order, inside the caller's transaction.
+def issue_drafts(drafts: Sequence[Invoice], at: dt.datetime) -> list[list[CreditUse]]:
+    """Issue drafts in their order, inside the caller's transaction. Returns the credit that each drew.
 
     The series is locked until that ends: numbers have no gap, and two runs take turns only here.
     """
     if not drafts:
-        return
+        return []
     series = _lock_series(drafts)
     uses = draw_credit(drafts, at)
     for draft in drafts:
@@ -66,6 +66,7 @@ def issue_drafts(drafts: Sequence[Invoice], at: dt.datetime) -> None:
     _store(drafts, at)
     NumberSeries.objects.bulk_update(series.values(), ["next_seq"])
     CreditUse.objects.bulk_create(chain.from_iterable(uses))
+    return uses
 
 
 _ISSUE = """

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q, Subquery
 
-from billing.invoicing.drafting import Closed, Ledger, relevant_periods, usage_needs
+from billing.invoicing.drafting import Closed, Ledger, rated_periods, relevant_periods, usage_needs
 from billing.metering.usage import Ask, measure
 from billing.models import PeriodClose, UsageClock
 from billing.rating.balance import Claim
@@ -90,13 +90,9 @@ def changed_since(customers: Sequence[int]) -> list[int]:
 def load(contracts: Sequence[Contract], agreements: Mapping[int, Agreement], at: dt.datetime) -> dict[int, Ledger]:
     """Contract id -> its ledger, with the claims and the use that a run or a preview at that instant reads."""
     ledgers = _closes([contract for contract in contracts if contract.pk in agreements])
-    periods = {
-        contract.pk: relevant_periods(agreements[contract.pk], ledgers[contract.pk], at)
-        for contract in contracts
-        if contract.pk in agreements
-    }
-    _read_claims(ledgers, periods)
-    _read_usage(contracts, agreements, ledgers, periods)
+    _read_claims(ledgers, {pk: relevant_periods(agreements[pk], ledger, at) for pk, ledger in ledgers.items()})
+    rated = {pk: rated_periods(agreements[pk], ledger, at) for pk, ledger in ledgers.items()}
+    _read_usage(contracts, agreements, ledgers, rated)
     return ledgers
 
 
@@ -121,7 +117,7 @@ def _closes(contracts: Sequence[Contract]) -> dict[int, Ledger]:
 
 
 def _read_claims(ledgers: dict[int, Ledger], periods: Mapping[int, Sequence[Period]]) -> None:
-    asked = [(pk, period.starts_at) for pk, found in periods.items() for period in found]
+    asked = {(pk, period.starts_at) for pk, found in periods.items() for period in found}
     with connection.cursor() as cursor:
         cursor.execute(_CLAIMS, [[pk for pk, _ in asked], [starts_at for _, starts_at in asked]])
         for pk, starts_at, key, *rest in cursor.fetchall():
