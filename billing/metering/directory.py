@@ -24,7 +24,8 @@ from catalog.models import Aggregation, Meter
 from catalog.periods import local_midnight
 
 FOR_EVER = instant_of(dt.datetime.max.replace(tzinfo=dt.UTC)) + 1
-MOST_SUBJECTS = 200_000  # kept in memory; beyond that it starts anew
+MOST_SUBJECTS = 200_000  # kept in memory; beyond that a new directory begins, while others finish with the old one
+MOST_DATABASES = 16  # a process that plays many scenarios sees many
 
 
 class KnownSource(Struct, frozen=True, gc=False):
@@ -76,13 +77,9 @@ class Directory:
     def look_up(self, subjects: Collection[str]) -> None:
         """Learn who these subjects are; one query for all that are not known yet."""
         unknown = [subject for subject in subjects if subject not in self.customers]
-        if not unknown:
-            return
-        if len(self.customers) > MOST_SUBJECTS:
-            self.customers.clear()
-            unknown = list(subjects)
-        found = customers_of(unknown)
-        self.customers.update({subject: found.get(subject) for subject in unknown})
+        if unknown:
+            found = customers_of(unknown)
+            self.customers.update({subject: found.get(subject) for subject in unknown})
 
 
 _kept: dict[tuple[object, ...], Directory] = {}
@@ -98,9 +95,11 @@ def current_directory() -> Directory:
         return load_directory(None)
     place = _place()
     directory = _kept.get(place)
-    if directory is None:
+    if directory is None or len(directory.customers) > MOST_SUBJECTS:
         directory = load_directory(directory_version())
         with _keeping:
+            if len(_kept) > MOST_DATABASES:
+                _kept.clear()
             _kept[place] = directory
     return directory
 

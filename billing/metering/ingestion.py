@@ -107,9 +107,10 @@ def ingest(
     """
     raws = decode_batch(batch) if isinstance(batch, bytes) else batch
     records = [decode_record(raw) for raw in raws]
-    receipt = uuid.uuid4()
     for attempt in range(1, ATTEMPTS + 1):
         try:
+            # Each attempt has a receipt of its own, so that what one has held is never taken for another's.
+            receipt = uuid.uuid4()
             fates = _take_in(records, receipt, at, door, bound_source)
             break
         except _DirectoryChanged:
@@ -152,9 +153,10 @@ def _take_in(
             for record, label, fate in zip(records, decisions, fates, strict=True)
             if fate is ACCEPTED and isinstance(label, Label)
         ]
+        # Before the clocks are taken, so that nobody waits for the other database.
+        hold(_rejected(records, fates), receipt=receipt, at=at)
         if events:
             _count(cursor, events, receipt, instant_of(at))
-        hold(_rejected(records, fates), receipt=receipt, at=at)
         write_receipt(cursor, receipt, at, door, _totals(fates), _totals_by_source(records, fates))
     return fates
 

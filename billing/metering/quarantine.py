@@ -48,10 +48,7 @@ SIGHT = """
 
 
 def hold(rejected: Sequence[Rejected], *, receipt: UUID, at: dt.datetime) -> None:
-    """Commit records to the quarantine. A repeat of a held record is another sighting of it.
-
-    Repeatable with the same receipt.
-    """
+    """Commit records to the quarantine. A repeat of a held record is another sighting of it."""
     if not rejected:
         return
     records = [one.record for one in rejected]

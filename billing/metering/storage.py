@@ -23,6 +23,7 @@ from billing.metering.binary import (
     uuids,
 )
 from billing.metering.decoding import Record, datetime_of
+from billing.metering.directory import MOST_DATABASES
 from billing.metering.labelling import Label
 
 Cursor = psycopg.Cursor[tuple[object, ...]]
@@ -157,14 +158,22 @@ _DAY = 24 * 60 * 60 * 1_000_000
 
 def ensure_partitions(times: Iterable[int]) -> None:
     """Make what is missing of the partitions that hold these instants. Call before the batch's transaction."""
-    settings = connection.settings_dict
-    known = _months.setdefault((settings["HOST"], settings["PORT"], settings["NAME"]), set())
+    known = _known_months()
     for day in {time // _DAY for time in times}:
         first = datetime_of(day * _DAY)
         if (first.year, first.month) not in known:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT watertight_event_partition(%s)", [first])
             known.add((first.year, first.month))
+
+
+def _known_months() -> set[tuple[int, int]]:
+    if connection.in_atomic_block:
+        return set()  # what is made inside somebody else's transaction may be rolled back with it
+    if len(_months) > MOST_DATABASES:
+        _months.clear()
+    settings = connection.settings_dict
+    return _months.setdefault((settings["HOST"], settings["PORT"], settings["NAME"]), set())
 
 
 def forget_partitions() -> None:
