@@ -30,12 +30,10 @@ class UnableToServe(Exception):
 
 
 def gunicorn_arguments(host: str, port: int, workers: int, threads: int) -> list[str]:
-    """Threads, so that slow clients and idle connections cost no process; workers get 30 s to finish what they do."""
+    """The rest is in revops/gunicorn_settings.py."""
     return [
+        "--config", "python:revops.gunicorn_settings",
         "--bind", f"{host}:{port}", "--workers", str(workers), "--threads", str(threads),
-        "--worker-class", "gthread", "--worker-connections", "1000", "--preload",
-        "--timeout", "120", "--graceful-timeout", "30", "--keep-alive", "15",
-        "--log-level", "warning", "--no-control-socket", "--chdir", str(CHECKOUT), "revops.wsgi:application",
     ]  # fmt: skip
 
 

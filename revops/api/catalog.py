@@ -227,11 +227,14 @@ LISTS: dict[str, type[Listing]] = {
     "contracts": Contracts,
 }
 
+# Keys of these may hold slashes: a source is often an address, a contract's number whatever it is on paper.
+KIND = {"sources": "path", "contracts": "path"}
+
 listings = [
     pattern
     for name, view in LISTS.items()
     for pattern in (
         path(name, view.as_view(), name=name),
-        path(f"{name}/<path:key>", view.as_view(), name=name.removesuffix("s")),
+        path(f"{name}/<{KIND.get(name, 'str')}:key>", view.as_view(), name=name.removesuffix("s")),
     )
 ]

@@ -37,6 +37,7 @@ class Door(APIView):
     scopes: ClassVar[Mapping[str, str]] = {}
     renderer_classes = [JSONRenderer]
     content_negotiation_class = AlwaysJson
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         begun = perf_counter()

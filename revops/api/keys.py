@@ -120,10 +120,11 @@ class HasScope(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         scopes: dict[str, str] = getattr(view, "scopes", {})
-        scope = scopes.get(request.method or "")
+        method = request.method or ""
+        scope = scopes.get("GET" if method == "HEAD" else method)
         if scope is None:
             # A method the view does not have is answered 405 further on; nothing else goes without a scope.
-            return not hasattr(view, (request.method or "").lower())
+            return method.lower() not in view.http_method_names or not hasattr(view, method.lower())
         key: Any = request.auth
         if not key.may(scope):
             raise PermissionDenied(lacking(scope))

@@ -45,7 +45,7 @@ class EventList(Door):
 
     @property
     def allowed_methods(self) -> list[str]:
-        return ["GET", "POST", "HEAD", "OPTIONS"]
+        return ["GET", "HEAD", "POST"]
 
     def get(self, request: Request) -> HttpResponse:
         asked = query(request, EventFilter)

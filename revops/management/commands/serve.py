@@ -12,7 +12,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 
 from revops.embedded.commands import DatabaseCommand
-from revops.serving import PORT, THREADS, WORKERS, gunicorn_arguments, is_taken
+from revops.serving import CHECKOUT, PORT, THREADS, WORKERS, gunicorn_arguments, is_taken
 
 
 class Command(DatabaseCommand):
@@ -34,6 +34,7 @@ class Command(DatabaseCommand):
         connections.close_all()
         Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
         sys.stderr.flush()
+        os.chdir(CHECKOUT)
         # The server takes over this process, so that a signal to it reaches the server.
         arguments = gunicorn_arguments(host, port, options["workers"], options["threads"])
         os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments])

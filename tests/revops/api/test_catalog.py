@@ -2,6 +2,8 @@
 
 import pytest
 
+from billing.models import Source
+
 from .conftest import Api, Company
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "quarantine"])
@@ -22,6 +24,8 @@ def test_what_is_sold_is_listed_in_the_words_of_a_scenario_file(api: Api, compan
     assert (meter["aggregation"], meter["value"], meter["group_by"]) == ("sum", "tokens", ["model"])
     assert [source["key"] for source in api.get("sources").json["results"]] == ["gw"]
     assert api.get("features").json["results"] == []
+    Source.objects.create(key="https://example.com/gateway")
+    assert api.get("sources/https://example.com/gateway").json["key"] == "https://example.com/gateway"
 
 
 def test_customers_and_contracts_are_listed(api: Api, company: Company) -> None:

@@ -36,6 +36,16 @@ def test_a_method_an_address_does_not_have_is_405(api: Api) -> None:
     answer = api.call("PUT", "events", [])
     assert_problem(answer, 405)
     assert "POST" in answer.headers["allow"]
+    assert_problem(api.call("OPTIONS", "invoices"), 405)
+
+
+def test_head_asks_for_no_more_than_get(api: Api) -> None:
+    answer = api.call("HEAD", "meters")
+    assert (answer.status, answer.raw) == (200, b"")
+
+
+def test_a_body_that_is_too_large_is_413_at_every_door(api: Api) -> None:
+    assert_problem(api.post("calculate", b" " * (16 * 1024 * 1024 + 1)), 413)
 
 
 def test_an_unknown_parameter_is_refused_by_name(api: Api) -> None:
