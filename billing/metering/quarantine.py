@@ -75,7 +75,13 @@ def hold(rejected: Sequence[Rejected], *, receipt: UUID, at: dt.datetime) -> Non
         cursor.execute(SIGHT, [receipt, at, sources, ids, digests, reasons, places])
 
 
-WAITING = "status = 'open' AND key IS NOT NULL AND reason <> 'conflict'"
+# Answered from the first entry of an index; conflicts count too, or many of them would have to be read past.
+IS_ANY_OPEN = "SELECT EXISTS (SELECT 1 FROM quarantine_heldrecord WHERE status = 'open' AND key IS NOT NULL)"
+
+SUPERSEDE = """
+    UPDATE quarantine_heldrecord SET status = 'superseded', resolved_at = %s
+    WHERE status = 'open' AND reason <> 'conflict' AND key = ANY (%s)
+"""
 
 
 def supersede(keys: Iterable[bytes], at: dt.datetime) -> int:
@@ -84,13 +90,10 @@ def supersede(keys: Iterable[bytes], at: dt.datetime) -> int:
     One small query where nothing is open.
     """
     with connections[router.db_for_write(HeldRecord)].cursor() as cursor:
-        cursor.execute(f"SELECT EXISTS (SELECT 1 FROM quarantine_heldrecord WHERE {WAITING})")
+        cursor.execute(IS_ANY_OPEN)
         if not cursor.fetchone()[0]:
             return 0
-        cursor.execute(
-            f"UPDATE quarantine_heldrecord SET status = %s, resolved_at = %s WHERE {WAITING} AND key = ANY (%s)",
-            [HeldStatus.SUPERSEDED, at, [UUID(bytes=key) for key in keys]],
-        )
+        cursor.execute(SUPERSEDE, [at, [UUID(bytes=key) for key in keys]])
         return int(cursor.rowcount)
 
 
