@@ -159,7 +159,15 @@ def _drop_older(server: Server) -> None:
 
 
 def _drop(server: Server, name: str) -> None:
-    _execute(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+    """Sessions that have just ended may take a moment to go; a database still in use stays for the next sweep."""
+    for options in ("WITH (FORCE)", ""):
+        try:
+            server.execute(sql.SQL("DROP DATABASE IF EXISTS {} {}").format(sql.Identifier(name), sql.SQL(options)))
+            return
+        except psycopg.errors.InsufficientPrivilege:
+            continue  # the owner may not end the application's sessions; without FORCE the server waits for them
+        except psycopg.errors.ObjectInUse:
+            return
 
 
 def _let_in(server: Server, alias: str, name: str) -> None:
