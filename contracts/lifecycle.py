@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
 from catalog.auditing import sign
 from catalog.models import Plan, PlanVersion
+from catalog.periods import local_date
 from catalog.pricing import FieldError
 from catalog.publishing import OPERATOR
 from contracts.checking import faults
@@ -190,20 +192,27 @@ def add_one_time(
 def end(
     contract: Contract, on: dt.date, *, at: dt.datetime, by: AbstractBaseUser | None = None, reason: str = ""
 ) -> Contract:
-    """Let the contract end: `on` is the first day out. Lines end with it. Raises UnableToAmend."""
+    """Let the contract end: `on` is the first day out, and its lines end with it.
+
+    A day that has passed takes back what was billed after it. A later end than before is an extension; it must be
+    agreed before the contract has ended, because its last period is closed then. Raises UnableToAmend.
+    """
 
     def ended(locked: Contract, terms: TermsDraft) -> TermsDraft:
-        locked.ends_on = on
-        return replace(
-            terms,
-            lines=tuple(
-                replace(line, ends_on=on) if line.ends_on is not None and line.ends_on > on else line
-                for line in terms.lines
-                if line.starts_on < on
-            ),
-        )
+        before, locked.ends_on = locked.ends_on, on
+        if before is not None and before < on and local_date(at, ZoneInfo(locked.timezone_name())) >= before:
+            detail = f"{locked} ended on {before} and cannot run on; sign another contract"
+            raise UnableToAmend([FieldError("ends_on", "ended", detail)])
+        lines = [line for line in terms.lines if line.starts_on < on]
+        return replace(terms, lines=tuple(_ending(line, before, on) for line in lines))
 
     return _amend(contract, ended, Signature(at, by, reason or _said(f"Ended on {on}", by)))
+
+
+def _ending(line: LineDraft, before: dt.date | None, on: dt.date) -> LineDraft:
+    """A line that ran to the contract's end, or beyond its new one, ends with the contract."""
+    runs_to_end = line.ends_on is None or line.ends_on == before or line.ends_on > on
+    return replace(line, ends_on=on) if runs_to_end else line
 
 
 def _amend(contract: Contract, change: Callable[[Contract, TermsDraft], TermsDraft], signature: Signature) -> Contract:

@@ -14,7 +14,7 @@ from contracts import lifecycle
 from contracts.drafts import DiscountDraft, LineDraft, OneTimeDraft, TermsDraft, terms_draft, terms_of
 from contracts.lifecycle import UnableToApprove
 from contracts.models import Contact, Contract, ContractStatus, Customer, CustomerAlias
-from revops.vocabulary.loading import Load, keep_seller
+from revops.vocabulary.loading import Load, first_seller, keep_seller
 from revops.vocabulary.words import (
     ContractsWords,
     ContractWords,
@@ -44,11 +44,26 @@ def load_contracts(words: ContractsWords, load: Load, *, publish: bool = False) 
     Raises UnableToLoad.
     """
     with transaction.atomic():
-        seller = keep_seller(load, None, words)
+        seller = _seller(load, words)
         if seller is not None:
             keep_contracts(words, load, seller, publish=publish)
         load.finish()
     return load
+
+
+def _seller(load: Load, words: ContractsWords) -> Seller | None:
+    """The seller of a contract file, which does not change one that exists: `currency` is its contracts' then."""
+    seller = first_seller()
+    if seller is None:
+        return keep_seller(load, None, words)
+    for name in ("timezone", "tolerance_window"):
+        given = getattr(words, name)
+        if given is not None and given != getattr(seller, name):
+            detail = (
+                f"{seller.key} has another {name.replace('_', ' ')}; load_catalog changes it, or give it to contracts"
+            )
+            load.fail(name, "other", detail)
+    return seller
 
 
 def keep_contracts(words: ContractsWords, load: Load, seller: Seller, *, publish: bool) -> None:
@@ -59,7 +74,7 @@ def keep_contracts(words: ContractsWords, load: Load, seller: Seller, *, publish
         path = f"contracts[{index}]"
         try:
             with transaction.atomic():
-                _keep_contract(load, contract, path, seller, publish)
+                _keep_contract(load, contract, path, seller, words.currency, publish)
         except UnknownTerm as unknown:
             load.fail_under(path, [unknown.error])
         except UnableToApprove as unable:
@@ -89,7 +104,9 @@ def _keep_subject(load: Load, customer: Customer, subject: str, path: str) -> No
     load.keep(CustomerAlias.objects.filter(subject=subject), path, {"subject": subject}, {"customer": customer})
 
 
-def _keep_contract(load: Load, words: ContractWords, path: str, seller: Seller, publish: bool) -> None:
+def _keep_contract(
+    load: Load, words: ContractWords, path: str, seller: Seller, currency: str | None, publish: bool
+) -> None:
     customer = Customer.objects.filter(key=words.customer).first()
     if customer is None:
         load.fail(f"{path}.customer", "unknown", f"there is no customer {words.customer}")
@@ -102,7 +119,8 @@ def _keep_contract(load: Load, words: ContractWords, path: str, seller: Seller, 
         seller = named
     contract = Contract.objects.filter(number=words.number).select_related("customer", "seller").first()
     if contract is None or contract.status != ContractStatus.APPROVED:
-        _keep_draft(load, words, contract, customer, seller, publish)
+        wanted = _contract(words, customer, seller, words.currency or currency or seller.currency)
+        _keep_draft(load, words, contract, wanted, publish)
         return
     if contract.customer != customer:
         load.fail(f"{path}.customer", "frozen", f"contract {contract} is with {contract.customer.key}")
@@ -110,10 +128,7 @@ def _keep_contract(load: Load, words: ContractWords, path: str, seller: Seller, 
     _keep_approved(load, words, contract, path, publish)
 
 
-def _keep_draft(
-    load: Load, words: ContractWords, stored: Contract | None, customer: Customer, seller: Seller, publish: bool
-) -> None:
-    wanted = _contract(words, customer, seller)
+def _keep_draft(load: Load, words: ContractWords, stored: Contract | None, wanted: Contract, publish: bool) -> None:
     terms = _terms(words, stored)
     if stored is not None and _same(stored, wanted) and terms_of(stored) == terms:
         load.unchanged += 1
@@ -127,13 +142,13 @@ def _keep_draft(
         load.note(f"contract {wanted}", "approved")
 
 
-def _contract(words: ContractWords, customer: Customer, seller: Seller) -> Contract:
+def _contract(words: ContractWords, customer: Customer, seller: Seller, currency: str) -> Contract:
     days = words.payment_terms_days
     return Contract(
         number=words.number,
         customer=customer,
         seller=seller,
-        currency=words.currency or seller.currency,
+        currency=currency,
         starts_on=words.starts_on,
         ends_on=words.ends_on,
         anchor=words.anchor or "start",

@@ -14,6 +14,7 @@ from django.db import models
 from catalog.auditing import sign
 from catalog.models import Seller
 from catalog.pricing import FieldError
+from contracts.models import Contract
 from revops.vocabulary.words import MAIN, FileWords, SellerWords
 
 Row = TypeVar("Row", bound=models.Model)
@@ -105,19 +106,34 @@ class Load:
 
 
 def keep_seller(load: Load, words: SellerWords | None, file: FileWords) -> Seller | None:
-    """The seller of a file: the one it names, else the only one there is, else a new one."""
+    """The seller of a catalog file: the one it names, else the first there is, else a new one."""
     settings = {
         "currency": file.currency,
         "timezone": file.timezone,
         "tolerance_window": file.tolerance_window,
     }
     if words is None:
-        existing = Seller.objects.order_by("pk").first()
-        words = SellerWords(key=MAIN if existing is None else existing.key)  # type: ignore[arg-type]
+        first = first_seller()
+        words = SellerWords(key=MAIN if first is None else first.key)  # type: ignore[arg-type]
     own = {name: value for name, value in vars(words).items() if value is not None}
-    return load.keep(
-        Seller.objects.filter(key=words.key), "seller", {**settings, **own}, {"name": "Main seller", "currency": "USD"}
-    )
+    values = {**settings, **own}
+    if _bills_by(words.key, other_than=values["timezone"]):
+        load.fail("timezone", "frozen", f"contracts of {words.key} are billed by its time zone; give it to contracts")
+        return None
+    defaults = {"name": "Main seller", "currency": "USD"}
+    return load.keep(Seller.objects.filter(key=words.key), "seller", values, defaults)
+
+
+def first_seller() -> Seller | None:
+    return Seller.objects.order_by("pk").first()
+
+
+def _bills_by(seller: str, other_than: object) -> bool:
+    """Whether approved contracts may depend on the seller's time zone, and it is another one."""
+    if other_than is None:
+        return False
+    signed = Contract.objects.approved().filter(seller__key=seller, timezone="", customer__timezone="")
+    return signed.exclude(seller__timezone=other_than).exists()
 
 
 def _name_of(row: models.Model) -> str:

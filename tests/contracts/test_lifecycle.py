@@ -221,10 +221,16 @@ def test_a_contract_ends_and_its_lines_with_it(desk: Desk) -> None:
     end(contract, MID_MONTH, at=LATER)
     contract.refresh_from_db()
     assert (contract.ends_on, contract.revision) == (MID_MONTH, 1)
-    assert sorted((line.key, line.ends_on or MID_MONTH) for line in contract.lines.in_force()) == [
-        ("pro", MID_MONTH),
-        ("seats", MID_MONTH),
-    ]
+    ended = [("pro", MID_MONTH), ("seats", MID_MONTH)]
+    assert sorted((line.key, line.ends_on) for line in contract.lines.in_force()) == ended
     with pytest.raises(UnableToAmend) as error:
         end(contract, START, at=LATER)
     assert ("ends_on", "order") in faults(error)
+
+
+def test_an_end_may_be_put_off_until_it_has_come(desk: Desk) -> None:
+    contract = desk.signed(LineDraft(desk.version(), START), ends_on=JULY)
+    end(contract, dt.date(2026, 8, 1), at=LATER)
+    assert contract.lines.in_force().get().ends_on == contract.ends_on == dt.date(2026, 8, 1)
+    with pytest.raises(UnableToAmend, match="ended on 2026-08-01 and cannot run on"):
+        end(contract, dt.date(2027, 1, 1), at=dt.datetime(2026, 8, 1, tzinfo=dt.UTC))

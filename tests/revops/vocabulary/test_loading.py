@@ -268,3 +268,21 @@ def test_the_result_is_json_when_asked(tmp_path: Path) -> None:
     file.write_text('{"features": [{"key": "sso"}]}')
     document: dict[str, Any] = read_text(run("load_catalog", file, "--json"))
     assert document["changes"][-1] == {"object": "feature sso", "change": "created", "detail": ""}
+
+
+def test_a_contract_file_does_not_change_the_seller() -> None:
+    catalog()
+    with pytest.raises(UnableToLoad) as error:
+        contracts("timezone: UTC\ntolerance_window: 3d" + CONTRACTS)
+    assert faults(error) == [("timezone", "other"), ("tolerance_window", "other")]
+    catalog(CATALOG.replace("currency: EUR", "currency: USD").replace("key: pro", "key: dollars"))
+    contracts("currency: USD" + CONTRACTS.replace("plan: pro", "plan: dollars"))
+    assert (Contract.objects.get().currency, Seller.objects.get().timezone) == ("USD", "Europe/Berlin")
+
+
+def test_the_zone_that_contracts_are_billed_by_is_frozen() -> None:
+    catalog()
+    contracts()
+    with pytest.raises(UnableToLoad) as error:
+        catalog(CATALOG.replace("Europe/Berlin", "Europe/Paris"))
+    assert faults(error) == [("timezone", "frozen")]
