@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.db.models import F, Prefetch
+from django.db.models import F, Prefetch, QuerySet
 
 from catalog.models import BillingTime, PlanVersion, Price, TaxRate
 from catalog.periods import Interval, Unit
@@ -49,9 +49,9 @@ class PriceBook:
 
 
 def for_rating(contracts: Iterable[int]) -> list[Contract]:
-    """The contracts with everything an agreement reads, by id."""
+    """The contracts (ids, or a query of ids) with everything an agreement reads, by id."""
     return list(
-        Contract.objects.filter(pk__in=list(contracts))
+        Contract.objects.filter(pk__in=contracts if isinstance(contracts, QuerySet) else list(contracts))
         .select_related("customer", "seller")
         .prefetch_related(
             Prefetch("lines", ContractLine.objects.in_force().select_related("plan_version__plan")),

@@ -165,11 +165,12 @@ def _read_usage(
     The clock of a customer without usage prices is read first: use that comes in between is found later, not lost.
     """
     customers = {contract.pk: contract.customer_id for contract in contracts}
-    clocks = dict(UsageClock.objects.filter(customer_id__in=customers.values()).values_list("customer_id", "clock"))
     needs = {
         pk: [Ask(customers[pk], meter, period) for meter, period in usage_needs(agreements[pk], found)]
         for pk, found in periods.items()
     }
+    without = {customers[pk] for pk, asks in needs.items() if not asks}
+    clocks = dict(UsageClock.objects.filter(customer_id__in=without).values_list("customer_id", "clock"))
     measured = measure([ask for asks in needs.values() for ask in asks])
     for pk, asks in needs.items():
         ledger = ledgers[pk]

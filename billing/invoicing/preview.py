@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from django.db import connection
+
 from billing.invoicing.documents import invoice_row, line_rows
 from billing.invoicing.drafting import draft_preview
 from billing.invoicing.issuing import draw_credit
 from billing.invoicing.ledgers import load
 from billing.invoicing.rendering import document_json
+from billing.metering.directory import directory_version
 from contracts.models import Contract, Customer
 from contracts.queries import PriceBook, agreements, for_rating
 from contracts.terms import Agreement
@@ -27,7 +30,7 @@ def previews(customer: Customer, at: dt.datetime) -> list[dict[str, Any]]:
     approved = Contract.objects.approved().filter(customer=customer).values_list("pk", flat=True)
     contracts = for_rating(approved)
     read: dict[int, Agreement] = {}
-    for pk, found in agreements(contracts, PriceBook()).items():
+    for pk, found in agreements(contracts, _price_book()).items():
         if not isinstance(found, Agreement):
             raise UnableToPreview(str(found))
         read[pk] = found
@@ -42,3 +45,22 @@ def previews(customer: Customer, at: dt.datetime) -> list[dict[str, Any]]:
         for (draft, invoice), uses in zip(documents, drawn, strict=True)
     ]
     return sorted(shown, key=lambda document: str(document["contract"]))
+
+
+# One book, with the version of the directory it was read under; that names the database too.
+_kept: dict[str, PriceBook] = {}
+
+
+def _price_book() -> PriceBook:
+    """Prices, kept while no meter changes: versions on contracts are frozen, and of meters prices know the unit.
+
+    Inside somebody else's transaction they are read anew: what that one has written may never be committed.
+    """
+    if connection.in_atomic_block:
+        return PriceBook()
+    version = directory_version()
+    book = _kept.get(version)
+    if book is None:
+        _kept.clear()
+        book = _kept[version] = PriceBook()
+    return book
