@@ -23,7 +23,7 @@ from billing.metering.lineage import LineageEntry, events_behind
 from billing.models import CreditNote, CreditUse, Document, Invoice, InvoiceLine, InvoiceStatus, Source
 from catalog.deeds import DeedsMixin
 from catalog.desks import FactDesk
-from catalog.wording import figure, money_figure
+from catalog.wording import figure, money_figure, money_words
 
 PER_PAGE = 200  # events behind a line
 
@@ -32,7 +32,7 @@ class DocumentDesk(DeedsMixin, FactDesk):
     """A document is written by a bill run; what people do to it are deeds."""
 
     list_display = [
-        "__str__", "customer", "contract", "period_start", "status", "total_figure", "due_figure", "currency", "due_on",
+        "__str__", "customer", "contract", "period_start", "status", "total_figure", "due_figure", "due_on",
     ]  # fmt: skip
     list_select_related = ["customer", "contract"]
     search_fields = ["number", "customer__key", "customer__name", "contract__number"]
@@ -77,7 +77,7 @@ class DocumentDesk(DeedsMixin, FactDesk):
 
     @admin.display(description="total", ordering="total")
     def total_figure(self, invoice: Invoice) -> str:
-        return money_figure(invoice.total, invoice.currency)
+        return money_words(invoice.total, invoice.currency)
 
     @admin.display(description="due", ordering="amount_due")
     def due_figure(self, invoice: Invoice) -> str:
@@ -162,8 +162,7 @@ class CreditNoteDesk(DocumentDesk):
 class InvoiceLineDesk(FactDesk):
     change_form_template = "admin/billing/invoiceline/change_form.html"
     list_display = [
-        "description", "invoice", "kind", "price", "meter", "quantity_figure", "amount_figure", "currency",
-        "service_start", "service_end",
+        "description", "invoice", "kind", "price", "quantity_figure", "amount_figure", "service_start",
     ]  # fmt: skip
     list_filter = ["kind", "invoice__status", "service_start"]
     readonly_fields = ["explanation"]
@@ -209,11 +208,7 @@ class InvoiceLineDesk(FactDesk):
 
     @admin.display(description="amount", ordering="amount")
     def amount_figure(self, line: InvoiceLine) -> str:
-        return money_figure(line.amount, line.invoice.currency)
-
-    @admin.display(description="currency", ordering="invoice__currency")
-    def currency(self, line: InvoiceLine) -> str:
-        return line.invoice.currency
+        return money_words(line.amount, line.invoice.currency)
 
     @admin.display(description="how the amount comes about")
     def explanation(self, line: InvoiceLine) -> SafeString:

@@ -27,7 +27,6 @@ from billing.models import (
     InvoiceStatus,
     LineKind,
     Receipt,
-    Register,
     Source,
 )
 from catalog.models import PlanVersion, VersionStatus
