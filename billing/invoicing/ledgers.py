@@ -12,7 +12,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q, Subquery
 
 from billing.invoicing.drafting import Closed, Ledger, rated_periods, relevant_periods, usage_needs
 from billing.metering.usage import Ask, measure
@@ -26,10 +25,10 @@ from contracts.terms import Agreement, TaxTerms
 
 _CHANGED_SINCE = """
     SELECT closed.id
-    FROM billing_periodclose closed
-    JOIN contracts_contract contract ON contract.id = closed.contract_id
-    LEFT JOIN billing_usageclock clock ON clock.customer_id = closed.customer_id
-    WHERE closed.customer_id = ANY(%s) AND closed.reopened_at IS NULL AND NOT closed.stale
+    FROM contracts_contract contract
+    JOIN billing_periodclose closed ON closed.contract_id = contract.id
+    LEFT JOIN billing_usageclock clock ON clock.customer_id = contract.customer_id
+    WHERE contract.customer_id = ANY(%s) AND closed.reopened_at IS NULL AND NOT closed.stale
       AND (
         closed.revision < contract.revision
         OR clock.dirty_from < closed.ends_at AND clock.clock > closed.clock AND EXISTS (
@@ -41,6 +40,32 @@ _CHANGED_SINCE = """
       )
 """
 """Closed periods whose use or terms moved since they were rated. `dirty_from` keeps the look at buckets short."""
+
+_CLOSES = """
+    WITH reopened AS (
+        SELECT contract_id, starts_at, ends_at FROM billing_periodclose closed
+        WHERE contract_id = ANY(%(contracts)s) AND reopened_at IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM billing_periodclose again
+            WHERE again.contract_id = closed.contract_id AND again.starts_at = closed.starts_at
+              AND again.reopened_at IS NULL
+        )
+    )
+    SELECT DISTINCT contract_id, starts_at, ends_at, true, false, '', 0::numeric FROM reopened
+    UNION ALL
+    SELECT * FROM (
+        SELECT contract_id, starts_at, ends_at, false, stale OR id = ANY(%(moved)s), tax_code, tax_percent
+        FROM billing_periodclose standing
+        WHERE contract_id = ANY(%(contracts)s) AND reopened_at IS NULL AND (
+            stale OR id = ANY(%(moved)s) OR contract_id IN (SELECT contract_id FROM reopened) OR starts_at = (
+                SELECT max(latest.starts_at) FROM billing_periodclose latest
+                WHERE latest.contract_id = standing.contract_id AND latest.reopened_at IS NULL
+            )
+        )
+        ORDER BY starts_at
+    ) standing
+"""
+"""Of each contract: periods that a void opened and no run has closed since; then, in order, the closed periods that a
+run or a preview reads."""
 
 _CLAIMS = """
     WITH asked AS (
@@ -99,21 +124,17 @@ def load(contracts: Sequence[Contract], agreements: Mapping[int, Agreement], at:
 def _closes(contracts: Sequence[Contract]) -> dict[int, Ledger]:
     """The latest closed period of each contract, all stale ones, and all where one was opened again by a void."""
     ids = [contract.pk for contract in contracts]
-    standing = PeriodClose.objects.standing()
-    again = standing.filter(contract=OuterRef("contract"), starts_at=OuterRef("starts_at"))
+    moved = changed_since([contract.customer_id for contract in contracts])
     reopened: dict[int, set[Period]] = defaultdict(set)
-    rows = PeriodClose.objects.filter(contract__in=ids, reopened_at__isnull=False).exclude(Exists(again))
-    for row in rows:
-        reopened[row.contract_id].add(Period(row.starts_at, row.ends_at))
-    latest = standing.filter(contract=OuterRef("contract")).order_by("-starts_at").values("pk")[:1]
-    moved = set(changed_since([contract.customer_id for contract in contracts]))
-    wanted = Q(stale=True) | Q(pk__in=moved) | Q(pk=Subquery(latest)) | Q(contract__in=reopened.keys())
-    ledgers = {pk: Ledger(reopened=frozenset(reopened[pk])) for pk in ids}
-    for row in standing.filter(contract__in=ids).filter(wanted).order_by("starts_at"):
-        tax = TaxTerms(row.tax_code, row.tax_percent.normalize())
-        closed = Closed(tax, row.stale or row.pk in moved)
-        ledgers[row.contract_id].closed[Period(row.starts_at, row.ends_at)] = closed
-    return ledgers
+    closed: dict[int, dict[Period, Closed]] = defaultdict(dict)
+    with connection.cursor() as cursor:
+        cursor.execute(_CLOSES, {"contracts": ids, "moved": moved})
+        for pk, starts_at, ends_at, is_open, is_stale, tax_code, tax_percent in cursor.fetchall():
+            if is_open:
+                reopened[pk].add(Period(starts_at, ends_at))
+            else:
+                closed[pk][Period(starts_at, ends_at)] = Closed(TaxTerms(tax_code, tax_percent.normalize()), is_stale)
+    return {pk: Ledger(reopened=frozenset(reopened[pk]), closed=closed[pk]) for pk in ids}
 
 
 def _read_claims(ledgers: dict[int, Ledger], periods: Mapping[int, Sequence[Period]]) -> None:

@@ -12,9 +12,8 @@ from billing.invoicing.drafting import draft_preview
 from billing.invoicing.issuing import draw_credit
 from billing.invoicing.ledgers import load
 from billing.invoicing.rendering import document_json
-from billing.metering.directory import directory_version
 from contracts.models import Contract, Customer
-from contracts.queries import PriceBook, agreements, for_rating
+from contracts.queries import PriceBook, UnreadableContract, agreements, for_rating
 from contracts.terms import Agreement
 
 
@@ -27,13 +26,12 @@ def previews(customer: Customer, at: dt.datetime) -> list[dict[str, Any]]:
 
     Costs the same whatever the number of events: it reads buckets. Writes nothing. Raises UnableToPreview.
     """
-    approved = Contract.objects.approved().filter(customer=customer).values_list("pk", flat=True)
-    contracts = for_rating(approved)
+    contracts, found = _agreements_of(customer)
     read: dict[int, Agreement] = {}
-    for pk, found in agreements(contracts, _price_book()).items():
-        if not isinstance(found, Agreement):
-            raise UnableToPreview(str(found))
-        read[pk] = found
+    for pk, agreement in found.items():
+        if not isinstance(agreement, Agreement):
+            raise UnableToPreview(str(agreement))
+        read[pk] = agreement
     ledgers = load(contracts, read, at)
     drafts = [(contract, draft_preview(read[contract.pk], ledgers[contract.pk], at)) for contract in contracts]
     documents = [
@@ -47,20 +45,52 @@ def previews(customer: Customer, at: dt.datetime) -> list[dict[str, Any]]:
     return sorted(shown, key=lambda document: str(document["contract"]))
 
 
-# One book, with the version of the directory it was read under; that names the database too.
-_kept: dict[str, PriceBook] = {}
+Agreements = tuple[list[Contract], dict[int, Agreement | UnreadableContract]]
+
+_STATE_OF_TERMS = """
+    SELECT watertight_directory_version(),
+        (SELECT max(history_id) FROM catalog_historicalplan),
+        (SELECT max(history_id) FROM catalog_historicaltaxrate)
+"""
+"""Changes with all that agreements are made of. The directory's version names the database and counts the changes of
+meters, sellers, customers and contracts (whose terms change with their row); plans and tax rates leave a history; plan
+versions on contracts are frozen."""
+
+MOST_KEPT = 10_000  # customers
 
 
-def _price_book() -> PriceBook:
-    """Prices, kept while no meter changes: versions on contracts are frozen, and of meters prices know the unit.
+class _Kept:
+    """What was read under one state of terms."""
+
+    def __init__(self, state: object) -> None:
+        self.state = state
+        self.prices = PriceBook()
+        self.agreements: dict[int, Agreements] = {}
+
+
+_kept = _Kept(None)
+
+
+def _agreements_of(customer: Customer) -> Agreements:
+    """The approved contracts of a customer and what they say, kept while nothing they are made of changes.
 
     Inside somebody else's transaction they are read anew: what that one has written may never be committed.
     """
+    global _kept
     if connection.in_atomic_block:
-        return PriceBook()
-    version = directory_version()
-    book = _kept.get(version)
-    if book is None:
-        _kept.clear()
-        book = _kept[version] = PriceBook()
-    return book
+        return _read_agreements(customer, PriceBook())
+    with connection.cursor() as cursor:
+        cursor.execute(_STATE_OF_TERMS)
+        state = cursor.fetchone()
+    kept = _kept
+    if kept.state != state or len(kept.agreements) > MOST_KEPT:
+        kept = _kept = _Kept(state)
+    found = kept.agreements.get(customer.pk)
+    if found is None:
+        found = kept.agreements[customer.pk] = _read_agreements(customer, kept.prices)
+    return found
+
+
+def _read_agreements(customer: Customer, prices: PriceBook) -> Agreements:
+    contracts = for_rating(Contract.objects.approved().filter(customer=customer).values_list("pk", flat=True))
+    return contracts, agreements(contracts, prices)
