@@ -100,7 +100,7 @@ class Command(DatabaseCommand):
         return "\n".join(
             [
                 f"Console   {note.url}/admin/",
-                f"API       {note.url}/api/v1/   (documentation: {note.url}/api/docs)",
+                f"API       {note.url}/api/v1/",
                 f"Logins    (also in {path})",
                 *logins,
                 f"API key   {note.api_key}",
