@@ -1,10 +1,13 @@
 """Usage, events and previews over HTTP."""
 
 import datetime as dt
+from decimal import Decimal
 
 import pytest
 
 from billing.invoicing import bill_run
+from catalog.models import TaxRate
+from contracts.lifecycle import add_one_time, end
 from contracts.models import Customer
 
 from .conftest import Api, Company, event
@@ -157,3 +160,25 @@ def test_a_preview_is_the_next_invoice_as_it_stands(used: Api) -> None:
 
 def test_the_time_in_the_server_is_told(used: Api) -> None:
     assert used.get("customers/acme/preview").headers["server-timing"].startswith("total;dur=")
+
+
+def test_a_preview_follows_every_change_of_terms_at_once(used: Api, company: Company) -> None:
+    now = dt.datetime.now(dt.UTC)
+
+    def total() -> str:
+        return str(used.get("customers/acme/preview").json[-1]["total"])
+
+    bill_run.run(now)
+    assert total() == total() == "20.00"
+    TaxRate.objects.create(code="de-vat", percent=Decimal(19), country="DE")
+    # 20.00 + 19 %
+    assert total() == "23.80"
+    day = now.date().replace(day=1)
+    add_one_time(company.contract, "setup", "Set-up", Decimal(10), day, at=now)
+    # 30.00 + 19 %
+    assert total() == "35.70"
+    company.customer.country = "FR"
+    company.customer.save()
+    assert total() == "30.00"
+    end(company.contract, day + dt.timedelta(days=1), at=now)
+    assert total() != "30.00"
