@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 from billing.invoicing.drafting import Draft, PeriodDue
 from billing.models import Document, Invoice, InvoiceLine
-from billing.rating.charges import Step
+from billing.rating.calculate import step_json
 from catalog.money import ZERO, money_text, quantity_text
 from catalog.periods import local_date
 from contracts.models import Contract
@@ -85,15 +84,5 @@ def _line_row(invoice: Invoice, agreement: Agreement, position: int, line: Perio
         clock_from=due.clock_from,
         clock_to=entry.clock,
         corrects_id=due.corrects,
-        steps=[_step_json(step) for step in due.steps],
+        steps=[step_json(step, invoice.currency) for step in due.steps],
     )
-
-
-def _step_json(step: Step) -> dict[str, Any]:
-    """{description, quantity, unit_amount, amount}: decimal strings or null."""
-    return {
-        "description": step.description,
-        "quantity": None if step.quantity is None else quantity_text(step.quantity),
-        "unit_amount": None if step.unit_amount is None else quantity_text(step.unit_amount),
-        "amount": quantity_text(step.amount),
-    }

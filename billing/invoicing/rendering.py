@@ -19,7 +19,7 @@ def for_rendering(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
     """The documents with everything their JSON reads, in a fixed number of queries."""
     return invoices.select_related("contract", "customer").prefetch_related(
         Prefetch("lines", InvoiceLine.objects.order_by("position")),
-        Prefetch("credits", CreditUse.objects.standing().select_related("credit_note").order_by("pk")),
+        Prefetch("credits", CreditUse.objects.select_related("credit_note").order_by("pk")),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connections, router, transaction
-from django.db.models import Count
+from django.db.models import Count, Min, OuterRef, Subquery, Window
 from msgspec import Struct
 
 from billing.metering.decoding import Record, datetime_of
@@ -98,8 +98,12 @@ def supersede(keys: Iterable[bytes], at: dt.datetime) -> int:
 
 
 def held_records() -> list[HeldRecord]:
-    """Everything that was ever held, in the order of arrival."""
-    return list(HeldRecord.objects.order_by("id"))
+    """Everything that was ever held, in the order of arrival: by batch, then by place in the batch."""
+    first = Sighting.objects.filter(record=OuterRef("pk"), receipt=OuterRef("receipt"))
+    batches = HeldRecord.objects.annotate(
+        batch=Window(Min("id"), partition_by="receipt"), place=Subquery(first.values("index")[:1])
+    )
+    return list(batches.order_by("batch", "place"))
 
 
 def open_by_reason() -> dict[str, int]:
