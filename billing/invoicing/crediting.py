@@ -13,7 +13,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
 from billing.models import CreditUse, Document, Invoice, InvoiceLine, InvoiceStatus, PeriodClose
-from contracts.lifecycle import add_one_time
+from contracts.lifecycle import UnableToAmend, add_one_time
 from contracts.models import Contract
 
 
@@ -42,15 +42,7 @@ def void_invoice(
         PeriodClose.objects.standing().filter(invoice=invoice).update(reopened_at=at)
         _rate_again(invoice)
         if waive and invoice.subtotal:
-            add_one_time(
-                contract,
-                key=f"waive-{invoice.number}",
-                description=f"Waived: {invoice.number}",
-                amount=-invoice.subtotal,
-                on=_waiver_day(contract, invoice),
-                at=at,
-                by=by,
-            )
+            _waive(invoice, contract, at, by)
     return invoice
 
 
@@ -84,6 +76,21 @@ def _check_uncorrected(draft: Invoice) -> None:
     if later.invoice.status == InvoiceStatus.DRAFT:
         raise UnableToDiscard(f"The later {later.invoice} corrects a line of this draft: discard that one first.")
     raise UnableToDiscard(f"{later.invoice} corrects a line of this draft: issue this draft, then void it.")
+
+
+def _waive(invoice: Invoice, contract: Contract, at: dt.datetime, by: AbstractBaseUser | None) -> None:
+    try:
+        add_one_time(
+            contract,
+            key=f"waive-{invoice.number}",
+            description=f"Waived: {invoice.number}",
+            amount=-invoice.subtotal,
+            on=_waiver_day(contract, invoice),
+            at=at,
+            by=by,
+        )
+    except UnableToAmend as unable:
+        raise UnableToVoid(f"The contract cannot take the waiver: {unable}") from unable
 
 
 def _waiver_day(contract: Contract, invoice: Invoice) -> dt.date:

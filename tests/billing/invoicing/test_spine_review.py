@@ -14,11 +14,11 @@ from django.db.models import F, Sum
 from django.test.utils import CaptureQueriesContext
 
 from billing.invoicing import bill_run
-from billing.invoicing.crediting import UnableToDiscard, discard_draft, void_invoice
+from billing.invoicing.crediting import UnableToDiscard, UnableToVoid, discard_draft, void_invoice
 from billing.invoicing.issuing import issue
 from billing.invoicing.preview import previews
 from billing.metering.corrections import void_event
-from billing.models import Invoice, InvoiceLine, NumberSeries, PeriodClose
+from billing.models import Invoice, InvoiceLine, NumberSeries
 from catalog.models import Meter, PlanVersion, Seller
 from contracts import lifecycle
 from contracts.drafts import DiscountDraft, LineDraft
@@ -87,38 +87,6 @@ def test_an_end_inside_the_closed_period_after_one_that_is_open_again(shop: Shop
     # 99.00 and 10.00 for January, 49.50 and 5.00 for half of February
     assert billed(contract) == Decimal("163.50")
     assert level("2026-03-07")
-
-
-def test_an_end_taken_back_bills_what_was_given_back(shop: Shop) -> None:
-    contract = shop.sign(shop.customer("acme"), shop.version(BASE))
-    bill_run.run(instant("2026-02-02"))
-    lifecycle.end(contract, days("2026-02-01"), at=instant("2026-02-05"))
-    bill_run.run(instant("2026-02-06"))
-    lifecycle.end(contract, days("2026-04-01"), at=instant("2026-02-10"))
-    bill_run.run(instant("2026-04-05"))
-    assert billed(contract) == Decimal("297.00")
-    assert level("2026-05-07")
-
-
-def test_a_contract_extended_after_its_last_stub_was_closed_goes_on_from_there(shop: Shop) -> None:
-    contract = shop.sign(shop.customer("acme"), shop.version(BASE, TOKENS))
-    lifecycle.end(contract, days("2026-02-15"), at=instant("2026-01-05"))
-    send("e1", 1000, "2026-02-10T10:00:00", "2026-02-10T10:00:00")
-    bill_run.run(instant("2026-02-17"))
-    assert billed(contract) == Decimal("158.50")  # 99 + 49.50 + 10
-    lifecycle.end(contract, days("2026-04-01"), at=instant("2026-02-18"))
-    send("e2", 500, "2026-02-20T10:00:00", "2026-02-20T10:00:00")
-    assert bill_run.run(instant("2026-04-03")).failures == []
-    # February's other 14 days, 49.50; March, 99.00; 500 tokens, 5.00
-    assert billed(contract) == Decimal("312.00")
-    closes = PeriodClose.objects.filter(contract=contract).order_by("starts_at").values_list("starts_at", "ends_at")
-    assert [(one.date().isoformat(), other.date().isoformat()) for one, other in closes] == [
-        ("2026-01-01", "2026-02-01"),
-        ("2026-02-01", "2026-02-15"),
-        ("2026-02-15", "2026-03-01"),
-        ("2026-03-01", "2026-04-01"),
-    ]
-    assert level("2026-06-01")
 
 
 def test_a_change_to_another_interval_never_bills_a_closed_time_again(shop: Shop) -> None:
@@ -225,6 +193,15 @@ def test_a_waived_document_of_a_time_the_contract_no_longer_covers_is_waived_on_
     bill_run.run(instant("2026-04-06"))
     assert billed(contract) == Decimal("10.00")
     assert level("2026-04-07")
+
+
+def test_a_waiver_that_the_contract_cannot_take_voids_nothing(shop: Shop) -> None:
+    shop.sign(shop.customer("acme"), shop.version(BASE))
+    bill_run.run(instant("2026-01-02"))
+    Customer.objects.update(timezone="Mars/Olympus")
+    with pytest.raises(UnableToVoid, match="is not a time zone"):
+        void_invoice(Invoice.objects.get(), reason="goodwill", at=instant("2026-01-03"), waive=True)
+    assert Invoice.objects.get().status == "issued"
 
 
 def test_a_voided_credit_note_is_made_again(shop: Shop) -> None:
