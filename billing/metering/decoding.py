@@ -220,15 +220,20 @@ def _fault(text: bytes, said: Envelope, data: dict[str, Any] | None, occurred_at
         return f"specversion {said.specversion[:20]!r} is not 1.0"
     if len(text) > MAX_RECORD:
         return f"the record is larger than {MAX_RECORD} bytes"
-    named = (said.id or "", said.source or "", said.type or "", said.subject or "")
-    if len("".join(named)) > MAX_ATTRIBUTE and max(map(len, named)) > MAX_ATTRIBUTE:
-        name = next(name for name, value in zip(ATTRIBUTES, named, strict=True) if len(value) > MAX_ATTRIBUTE)
+    if len(text) > MAX_ATTRIBUTE and (name := _overlong(said)):
         return f"{name} is longer than {MAX_ATTRIBUTE} characters"
     if text.count(b"{") + text.count(b"[") > MAX_DEPTH and depth(text) > MAX_DEPTH:
         return f"objects and lists are nested deeper than {MAX_DEPTH}"
-    if b"\\u0000" in text and holds_nul([*named, data]):
+    if b"\\u0000" in text and holds_nul([said.id, said.source, said.type, said.subject, data]):
         return "a text holds the character NUL"
     return None
+
+
+def _overlong(said: Envelope) -> str | None:
+    named = (said.id or "", said.source or "", said.type or "", said.subject or "")
+    if len("".join(named)) <= MAX_ATTRIBUTE:
+        return None
+    return next((name for name, value in zip(ATTRIBUTES, named, strict=True) if len(value) > MAX_ATTRIBUTE), None)
 
 
 def depth(text: bytes) -> int:

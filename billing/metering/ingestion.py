@@ -22,6 +22,7 @@ from billing.metering.directory import Directory, current_directory, directory_v
 from billing.metering.labelling import Held, Label, Reason, decide_at
 from billing.metering.quarantine import Rejected, hold, supersede
 from billing.metering.storage import (
+    Accepted,
     Counts,
     Cursor,
     bulk_cursor,
@@ -147,16 +148,11 @@ def _take_in(
         if directory.version is not None and directory.version != directory_version():
             raise _DirectoryChanged
         cursor = bulk_cursor()
-        fates = _settle(cursor, records, decisions)
-        events = [
-            (record, label)
-            for record, label, fate in zip(records, decisions, fates, strict=True)
-            if fate is ACCEPTED and isinstance(label, Label)
-        ]
+        fates, accepted = _settle(cursor, records, decisions)
         # Before the clocks are taken, so that nobody waits for the other database.
         hold(_rejected(records, fates), receipt=receipt, at=at)
-        if events:
-            _count(cursor, events, receipt, instant_of(at))
+        if accepted:
+            _count(cursor, accepted, receipt, instant_of(at))
         write_receipt(cursor, receipt, at, door, _totals(fates), _totals_by_source(records, fates))
     return fates
 
@@ -170,45 +166,47 @@ def label_all(
     return [decide_at(record, directory, arrival, bound_source) for record in records]
 
 
-def _settle(cursor: Cursor, records: Sequence[Record], decisions: Sequence[Label | Held]) -> list[Fate]:
-    """Register what was labelled, and say what becomes of each record.
+def _settle(
+    cursor: Cursor, records: Sequence[Record], decisions: Sequence[Label | Held]
+) -> tuple[list[Fate], list[Accepted]]:
+    """Register what was labelled; say what becomes of each record, and which are new.
 
     The first of a key wins, here and in the register; what has its digest is a duplicate, anything else a conflict.
     A record that could not be labelled today but was accepted before is a duplicate too.
     """
+    fates: list[Fate] = [ACCEPTED] * len(records)
     firsts: dict[bytes, int] = {}
-    held_keys = []
-    for index, (record, decision) in enumerate(zip(records, decisions, strict=True)):
-        key = record.key
-        if isinstance(decision, Label):
-            firsts.setdefault(key, index)  # type: ignore[arg-type]  # what is labelled has source and id
-        elif key is not None and record.fault is None:
-            held_keys.append(key)
-    entries = []
-    for key in sorted(firsts):
-        index = firsts[key]
-        label = decisions[index]
-        assert isinstance(label, Label)
-        entries.append((key, records[index].digest, label.customer_id, label.occurred_at))
-    taken = register(cursor, entries)
-    digests = registered_digests(cursor, taken.union(held_keys)) if taken or held_keys else {}
-    fates: list[Fate] = []
-    for index, (record, decision) in enumerate(zip(records, decisions, strict=True)):
-        key = record.key
-        if isinstance(decision, Held):
-            is_known = record.fault is None and key is not None and digests.get(key) == record.digest
-            fates.append(DUPLICATE if is_known else decision)
-            continue
-        first = firsts[key]  # type: ignore[index]
-        if first == index and key not in taken:
-            fates.append(ACCEPTED)
-            continue
-        digest = digests[key] if key in taken else records[first].digest
-        fates.append(DUPLICATE if digest == record.digest else _CONFLICT)
-    return fates
+    repeats: list[int] = []
+    held: dict[int, Held] = {}
+    for index, decision in enumerate(decisions):
+        if type(decision) is Held:
+            held[index] = decision
+        elif firsts.setdefault(records[index].key, index) != index:  # type: ignore[arg-type]  # a label has a key
+            repeats.append(index)
+    accepted: list[Accepted] = [(records[firsts[key]], decisions[firsts[key]]) for key in sorted(firsts)]  # type: ignore[misc]
+    taken = register(cursor, accepted)
+    if taken:
+        repeats += [firsts[key] for key in taken]
+        accepted = [one for one in accepted if one[0].key not in taken]
+    asked = {key for index in held if (key := _comparable(records[index])) is not None}
+    digests = registered_digests(cursor, asked | taken)
+    for index in repeats:
+        record = records[index]
+        first = digests.get(record.key) or records[firsts[record.key]].digest  # type: ignore[arg-type,index]
+        fates[index] = DUPLICATE if record.digest == first else _CONFLICT
+    for index, reason in held.items():
+        record = records[index]
+        is_known = record.digest == digests.get(_comparable(record) or b"")
+        fates[index] = DUPLICATE if is_known else reason
+    return fates, accepted
 
 
-def _count(cursor: Cursor, events: Sequence[tuple[Record, Label]], receipt: uuid.UUID, arrival: int) -> None:
+def _comparable(record: Record) -> bytes | None:
+    """The key of a record that was read well enough to be compared with an accepted one."""
+    return record.key if record.fault is None else None
+
+
+def _count(cursor: Cursor, events: Sequence[Accepted], receipt: uuid.UUID, arrival: int) -> None:
     """Stamp new events with their customers' clocks, store them, and add them to the buckets."""
     earliest: dict[int, int] = {}
     additions: dict[BucketKey, Addition] = {}
@@ -227,23 +225,20 @@ def _rejected(records: Sequence[Record], fates: Sequence[Fate]) -> list[Rejected
     return [Rejected(index, records[index], fate) for index, fate in enumerate(fates) if isinstance(fate, Held)]
 
 
-def _totals(fates: Iterable[Fate]) -> Counts:
-    accepted = duplicates = quarantined = 0
-    for fate in fates:
-        if fate is ACCEPTED:
-            accepted += 1
-        elif fate is DUPLICATE:
-            duplicates += 1
-        else:
-            quarantined += 1
-    return accepted, duplicates, quarantined
+def _totals(fates: Sequence[Fate]) -> Counts:
+    quarantined = sum([type(fate) is Held for fate in fates])
+    accepted = fates.count(ACCEPTED)
+    return accepted, len(fates) - accepted - quarantined, quarantined
 
 
 def _totals_by_source(records: Sequence[Record], fates: Sequence[Fate]) -> Mapping[str, Counts]:
-    by_source: dict[str, list[Fate]] = {}
+    sources = {record.source for record in records}
+    if len(sources) == 1:
+        return {sources.pop(): _totals(fates)}
+    by_source: dict[str, list[Fate]] = {source: [] for source in sorted(sources)}
     for record, fate in zip(records, fates, strict=True):
-        by_source.setdefault(record.source, []).append(fate)
-    return {source: _totals(by_source[source]) for source in sorted(by_source)}
+        by_source[record.source].append(fate)
+    return {source: _totals(some) for source, some in by_source.items()}
 
 
 def _supersede(records: Sequence[Record], fates: Sequence[Fate], at: dt.datetime) -> None:

@@ -94,11 +94,10 @@ def decide_at(record: Record, directory: Directory, arrival: int, bound_source: 
     customer = directory.customers.get(record.subject)
     if customer is None:
         return Held(Reason.UNKNOWN_CUSTOMER, f"no customer has the subject {record.subject!r}")
-    if not any([starts_at <= occurred_at < ends_at for starts_at, ends_at in customer.spans]):
-        return Held(Reason.NO_ACTIVE_CONTRACT, "no approved contract of the customer runs at its time")
-    if isinstance(read, Held):
-        return read
-    return Label(source.id, customer.id, occurred_at, read)
+    for starts_at, ends_at in customer.spans:
+        if starts_at <= occurred_at < ends_at:
+            return read if isinstance(read, Held) else Label(source.id, customer.id, occurred_at, read)
+    return Held(Reason.NO_ACTIVE_CONTRACT, "no approved contract of the customer runs at its time")
 
 
 def read_meters(meters: tuple[MeterPlan, ...], data: Mapping[str, Any]) -> list[Reading] | Held:
@@ -108,16 +107,16 @@ def read_meters(meters: tuple[MeterPlan, ...], data: Mapping[str, Any]) -> list[
     for meter in meters:
         if meter.filters and not passes(meter, data):
             continue
-        value = _value(meter, data)
-        if isinstance(value, MissingValue):
-            return Held(Reason.MISSING_FIELD, f"no {value.path} in data, which the meter {meter.key} needs")
+        value = _value(meter, data) if meter.value else None
         group = _group(meter, data) if meter.group_by else ""
-        if isinstance(value, InvalidValue):
+        if type(value) is MissingValue:
+            return Held(Reason.MISSING_FIELD, f"no {value.path} in data, which the meter {meter.key} needs")
+        if type(value) is InvalidValue:
             invalid = invalid or Held(Reason.INVALID_VALUE, f"{value.path}: {value.detail}")
-        elif isinstance(group, InvalidValue):
+        elif type(group) is InvalidValue:
             invalid = invalid or Held(Reason.INVALID_VALUE, f"{group.path}: {group.detail}")
         else:
-            readings.append(Reading(meter, group, value))
+            readings.append(Reading(meter, group, value))  # type: ignore[arg-type]  # neither missing nor invalid
     return invalid or readings
 
 
@@ -129,10 +128,8 @@ def passes(meter: MeterPlan, data: Mapping[str, Any]) -> bool:
     return True
 
 
-def _value(meter: MeterPlan, data: Mapping[str, Any]) -> int | Decimal | str | MissingValue | InvalidValue | None:
+def _value(meter: MeterPlan, data: Mapping[str, Any]) -> int | Decimal | str | MissingValue | InvalidValue:
     path = meter.value
-    if not path:
-        return None
     plain = data.get(path)
     if type(plain) is int and 0 <= plain < _PLAIN and meter.aggregation != "unique_count":
         return plain
@@ -145,22 +142,32 @@ def _value(meter: MeterPlan, data: Mapping[str, Any]) -> int | Decimal | str | M
 
 
 def _group(meter: MeterPlan, data: Mapping[str, Any]) -> str | InvalidValue:
-    values: list[str | None] = []
+    plain = [data.get(path) for path in meter.group_by]
+    values = tuple(plain)
+    for value in plain:
+        if type(value) is not str:
+            break
+    else:
+        known = meter.groups.get(values)
+        if known is not None:
+            return known
+    return _read_group(meter, data)
+
+
+def _read_group(meter: MeterPlan, data: Mapping[str, Any]) -> str | InvalidValue:
+    texts: list[str | None] = []
     for path in meter.group_by:
-        plain = data.get(path)
-        found = plain if type(plain) is str else read_text(data, path)
+        found = read_text(data, path)
         if isinstance(found, InvalidValue):
             return found
-        values.append(found if isinstance(found, str) else None)
-    known = meter.groups.get(tuple(values))
-    if known is not None:
-        return known
+        texts.append(found if isinstance(found, str) else None)
+    values = tuple(texts)
     text = msgspec.json.encode(values)
     if len(text) > MAX_GROUP:
         return InvalidValue(meter.group_by[0], f"group-by values are longer than {MAX_GROUP} bytes")
     if len(meter.groups) >= MAX_GROUPS_REMEMBERED:
         meter.groups.clear()
-    group = meter.groups[tuple(values)] = text.decode()
+    group = meter.groups[values] = text.decode()
     return group
 
 

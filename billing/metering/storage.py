@@ -27,6 +27,7 @@ from billing.metering.directory import MOST_DATABASES
 from billing.metering.labelling import Label
 
 Cursor = psycopg.Cursor[tuple[object, ...]]
+Accepted = tuple[Record, Label]
 
 
 def bulk_cursor() -> Cursor:
@@ -35,24 +36,29 @@ def bulk_cursor() -> Cursor:
     return psycopg.Cursor(raw)
 
 
+# The keys are sent in order, and taken in that order.
 REGISTER = """
     WITH given AS MATERIALIZED (
         SELECT * FROM unnest(%s, %s, %s, %s) AS given (key, digest, customer_id, occurred_at)
     ), fresh AS (
         INSERT INTO billing_register (key, digest, customer_id, occurred_at)
-        SELECT key, digest, customer_id, occurred_at FROM given ORDER BY key
+        SELECT key, digest, customer_id, occurred_at FROM given
         ON CONFLICT DO NOTHING RETURNING key
     )
     SELECT uuid_send(key) FROM given WHERE key NOT IN (SELECT key FROM fresh)
 """
 
 
-def register(cursor: Cursor, entries: Sequence[tuple[bytes, bytes, int, int]]) -> set[bytes]:
-    """Take the keys of (key, digest, customer, instant), sorted by key. Returns those that were taken before."""
-    if not entries:
+def register(cursor: Cursor, events: Sequence[Accepted]) -> set[bytes]:
+    """Take the keys of events that are sorted by them. Returns those that were taken before."""
+    if not events:
         return set()
-    keys, digests, customers, times = zip(*entries, strict=True)
-    parameters = [uuids(keys), uuids(digests), bigints(customers), instants(times)]
+    parameters = [
+        uuids([record.key for record, _ in events]),  # type: ignore[misc]  # what has a label has a key
+        uuids([record.digest for record, _ in events]),
+        bigints([label.customer_id for _, label in events]),
+        instants([label.occurred_at for _, label in events]),
+    ]
     return {key for (key,) in cursor.execute(REGISTER, parameters, binary=True)}  # type: ignore[misc]
 
 
@@ -101,7 +107,7 @@ _LENGTH = Struct(">i").pack
 
 def copy_events(
     cursor: Cursor,
-    events: Iterable[tuple[Record, Label]],
+    events: Iterable[Accepted],
     clocks: Mapping[int, int],
     receipt: UUID,
     arrival: int,
