@@ -49,6 +49,8 @@ def query(request: HttpRequest, form: type[T]) -> T:
     names = {field.encode_name: hints[field.name] for field in msgspec.structs.fields(form)}  # type: ignore[arg-type]
     for name, values in request.GET.lists():
         wanted = names.get(name)
+        if any("\0" in value for value in values):
+            raise invalid(name, "invalid", f"`{name}` holds the character NUL.")
         if wanted is None:
             raise invalid(
                 name, "unknown_parameter", f"There is no parameter `{name}` here; there are: {', '.join(names)}."
@@ -94,6 +96,8 @@ def document(request: HttpRequest) -> Any:
 def json_of(request: HttpRequest) -> bytes:
     if request.body and request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "Send the body as application/json.")
+    if b"\\u0000" in request.body:
+        raise invalid("", "invalid", "A text holds the character NUL.")
     return request.body or b"{}"
 
 

@@ -22,6 +22,7 @@ from revops.api.problems import Fault, Problem, invalid
 from revops.api.reading import Nothing, Query, query
 from revops.models import Scope
 
+LAST_YEAR = 9990  # calendars look a period ahead
 QUARTER = dt.timedelta(minutes=15)
 
 
@@ -86,6 +87,8 @@ def stretch(asked: UsageQuery, at: dt.datetime, zone: ZoneInfo) -> Period:
     ends_at = asked.ends_at or at - (at - dt.datetime.min.replace(tzinfo=dt.UTC)) % QUARTER + QUARTER
     if ends_at <= starts_at:
         raise invalid("to", "invalid", "`to` must be later than `from`.")
+    if ends_at.year > LAST_YEAR:
+        raise invalid("to", "invalid", f"`to` is later than the year {LAST_YEAR}.")
     return Period(starts_at, ends_at)
 
 
