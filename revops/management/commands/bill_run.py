@@ -33,7 +33,9 @@ class Command(DatabaseCommand):
         }
         self.finish(document, summary(document), options["json"])
         if result.failures:
-            raise CommandError(f"{len(result.failures)} contracts could not be billed; the next run tries them again.")
+            count = len(result.failures)
+            contracts = "1 contract" if count == 1 else f"{count} contracts"
+            raise CommandError(f"{contracts} could not be billed; the next run tries again.")
 
     def check_customers(self, keys: list[str]) -> None:
         known = set(Customer.objects.filter(key__in=keys).values_list("key", flat=True))
