@@ -6,7 +6,8 @@ Everything is read for many contracts at once, in a number of queries that does 
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
+import json
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -16,7 +17,7 @@ from django.db import connection, transaction
 from billing.invoicing.drafting import Closed, Ledger, rated_periods, relevant_periods, usage_needs
 from billing.metering.usage import Ask, measure
 from billing.models import PeriodClose, UsageClock
-from billing.rating.balance import Claim
+from billing.rating.balance import Claim, Seen
 from billing.rating.statement import Entry, Measure
 from catalog.money import ZERO
 from catalog.periods import Period
@@ -54,11 +55,13 @@ _CLOSES = """
     UNION ALL
     SELECT * FROM (
         SELECT contract_id, starts_at, ends_at, false, stale OR id = ANY(%(moved)s), tax_code, tax_percent
-        FROM billing_periodclose standing
+        FROM billing_periodclose
         WHERE contract_id = ANY(%(contracts)s) AND reopened_at IS NULL AND (
-            stale OR id = ANY(%(moved)s) OR contract_id IN (SELECT contract_id FROM reopened) OR starts_at = (
-                SELECT max(latest.starts_at) FROM billing_periodclose latest
-                WHERE latest.contract_id = standing.contract_id AND latest.reopened_at IS NULL
+            stale OR id = ANY(%(moved)s) OR contract_id IN (SELECT contract_id FROM reopened)
+            OR (contract_id, starts_at) IN (
+                SELECT contract_id, max(starts_at) FROM billing_periodclose
+                WHERE contract_id = ANY(%(contracts)s) AND reopened_at IS NULL
+                GROUP BY contract_id
             )
         )
         ORDER BY starts_at
@@ -75,14 +78,16 @@ _CLAIMS = """
             coalesce(sum(line.quantity) FILTER (WHERE invoice.status <> 'voided'), 0) AS quantity,
             coalesce(sum(line.amount) FILTER (WHERE invoice.status <> 'voided'), 0) AS amount,
             coalesce(sum(line.tax_amount) FILTER (WHERE invoice.status <> 'voided'), 0) AS tax,
-            max(line.clock_to) FILTER (WHERE invoice.status <> 'voided') AS clock,
+            jsonb_agg(jsonb_build_array(
+                line.service_starts_at, line.service_ends_at, line.clock_from, line.clock_to, line.extent
+            )) FILTER (WHERE invoice.status <> 'voided' AND line.clock_to IS NOT NULL) AS seen,
             max(line.id) AS latest
         FROM asked
         JOIN billing_invoiceline line USING (contract_id, period_starts_at)
         JOIN billing_invoice invoice ON invoice.id = line.invoice_id
         GROUP BY 1, 2, 3
     )
-    SELECT sums.contract_id, sums.period_starts_at, sums.entry_key, sums.quantity, sums.amount, sums.tax, sums.clock,
+    SELECT sums.contract_id, sums.period_starts_at, sums.entry_key, sums.quantity, sums.amount, sums.tax, sums.seen,
         sums.latest, line.entry_kind, line.tax_key, line.price, line.meter, line.term, line.contract_line,
         line.description, line.unit, line.service_starts_at, line.service_ends_at
     FROM sums JOIN billing_invoiceline line ON line.id = sums.latest
@@ -150,7 +155,7 @@ def _claim(
     quantity: Decimal,
     amount: Decimal,
     tax: Decimal,
-    clock: int | None,
+    seen: str | None,
     latest: int,
     *described: Any,
 ) -> Claim:
@@ -169,10 +174,20 @@ def _claim(
         amount=ZERO,
         service=Period(starts_at, ends_at),
         in_advance=False,
-        clock=clock,
+        clock=None,
         steps=(),
     )
-    return Claim(entry, quantity, amount, tax, latest)
+    return Claim(entry, quantity, amount, tax, latest, _seen(json.loads(seen) if seen else []))
+
+
+def _seen(lines: Iterable[tuple[str, str, int | None, int, list[list[Any]]]]) -> Seen:
+    """The use that lines are for, taken together."""
+    counts: Counter[tuple[Period, int]] = Counter()
+    for starts_at, ends_at, clock_from, clock_to, extent in lines:
+        plain = [[1, starts_at, ends_at, clock_to], *([[-1, starts_at, ends_at, clock_from]] if clock_from else [])]
+        for times, begins, ends, clock in extent or plain:
+            counts[Period(dt.datetime.fromisoformat(begins), dt.datetime.fromisoformat(ends)), clock] += times
+    return {reading: times for reading, times in counts.items() if times}
 
 
 def _read_usage(
