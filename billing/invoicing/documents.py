@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 from billing.invoicing.drafting import Draft, PeriodDue
 from billing.models import Document, Invoice, InvoiceLine
+from billing.rating.balance import Due
 from billing.rating.calculate import step_json
 from catalog.money import ZERO, money_text, quantity_text
 from catalog.periods import local_date
@@ -81,8 +83,25 @@ def _line_row(invoice: Invoice, agreement: Agreement, position: int, line: Perio
         service_ends_at=entry.service.ends_at,
         service_start=local_date(entry.service.starts_at, agreement.zone),
         service_end=local_date(entry.service.ends_at, agreement.zone),
-        clock_from=due.clock_from,
-        clock_to=entry.clock,
+        **_events_of(due),
         corrects_id=due.corrects,
         steps=[step_json(step, invoice.currency) for step in due.steps],
     )
+
+
+def _events_of(due: Due) -> dict[str, Any]:
+    """Which events a line of use is for: those of its service between two clocks, or what `extent` adds up to."""
+    service, clock = due.entry.service, due.entry.clock
+    if clock is None and not due.seen:
+        return {}
+    if clock is not None and not due.seen:
+        return {"clock_from": clock, "clock_to": clock}
+    before = [upto for (_, upto), times in due.seen.items() if times == -1]
+    plain = {(service, upto): -1 for upto in before}
+    if clock is not None and len(before) <= 1 and due.seen == plain | {(service, clock): 1}:
+        return {"clock_from": before[0] if before else None, "clock_to": clock}
+    extent = [
+        [times, stretch.starts_at.isoformat(), stretch.ends_at.isoformat(), upto]
+        for (stretch, upto), times in due.seen.items()
+    ]
+    return {"clock_to": max(upto for _, upto in due.seen), "extent": extent}

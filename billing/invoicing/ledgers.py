@@ -184,7 +184,9 @@ def _seen(lines: Iterable[tuple[str, str, int | None, int, list[list[Any]]]]) ->
     """The use that lines are for, taken together."""
     counts: Counter[tuple[Period, int]] = Counter()
     for starts_at, ends_at, clock_from, clock_to, extent in lines:
-        plain = [[1, starts_at, ends_at, clock_to], *([[-1, starts_at, ends_at, clock_from]] if clock_from else [])]
+        plain: list[list[Any]] = [[1, starts_at, ends_at, clock_to]]
+        if clock_from:
+            plain.append([-1, starts_at, ends_at, clock_from])
         for times, begins, ends, clock in extent or plain:
             counts[Period(dt.datetime.fromisoformat(begins), dt.datetime.fromisoformat(ends)), clock] += times
     return {reading: times for reading, times in counts.items() if times}

@@ -1,7 +1,8 @@
 """From an invoice line to the events behind it, and from events to the lines they were billed on.
 
 A line's events are those of its service period that its meter counts, with a stamp above `clock_from` and at most
-`clock_to`: arrivals, and corrections, which take back what stood before and put what stands since.
+`clock_to`: arrivals, and corrections, which take back what stood before and put what stands since. After a void, or
+where terms moved the days of a line, its `extent` says what adds up to them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class LineageEntry:
     for a count. `position` is 0 for the event itself, else its correction's.
     """
 
-    sign: Literal[1, -1]
+    sign: int
     kind: Literal["event", "void", "amend"]
     key: UUID
     position: int
@@ -51,30 +52,46 @@ class Lineage:
     entries: list[LineageEntry]
 
 
-# Every change of the line's use in order: what came, what was taken back (-1), what was put in its place (1).
+# Every change of the line's use in order: what came, what was taken back (-1), what was put in its place (1). A line
+# has one stretch, or several that add up: what is in as often as out is not its own.
 _CHANGES = """
-    SELECT 1 AS sign, 'event' AS kind, event.key, 0 AS position, event.source_id, event.event_id, event.occurred_at,
-        event.clock, event.data, event.meters
-    FROM billing_event AS event
-    WHERE event.customer_id = %(customer)s AND event.clock > %(after)s AND event.clock <= %(upto)s
-        AND event.occurred_at >= %(starts_at)s AND event.occurred_at < %(ends_at)s
-        AND %(meter)s = ANY (event.meters)
-    UNION ALL
-    SELECT change.sign, correction.kind, correction.key, correction.position, correction.source_id,
-        correction.event_id, correction.occurred_at, correction.clock, change.data, change.meters
-    FROM billing_correction AS correction
-    JOIN billing_event AS event ON event.customer_id = correction.customer_id
-        AND event.occurred_at = correction.occurred_at AND event.key = correction.key
-    LEFT JOIN billing_correction AS before
-        ON before.key = correction.key AND before.position = correction.position - 1
-    CROSS JOIN LATERAL (VALUES
-        (-1, coalesce(before.data, event.data), coalesce(before.meters, event.meters)),
-        (1, correction.data, correction.meters)
-    ) AS change (sign, data, meters)
-    WHERE correction.customer_id = %(customer)s AND correction.clock > %(after)s AND correction.clock <= %(upto)s
-        AND correction.occurred_at >= %(starts_at)s AND correction.occurred_at < %(ends_at)s
-        AND %(meter)s = ANY (change.meters)
-    ORDER BY clock, occurred_at, key, position, sign
+    WITH stretch AS (
+        SELECT * FROM unnest(%(times)s::int[], %(starts)s::timestamptz[], %(ends)s::timestamptz[], %(after)s::bigint[],
+            %(upto)s::bigint[]) AS stretch (times, starts_at, ends_at, after, upto)
+    ), change AS (
+        SELECT times AS sign, 'event' AS kind, event.key, 0 AS position, event.source_id, event.event_id,
+            event.occurred_at, event.clock, event.data, event.meters
+        FROM stretch
+        JOIN billing_event AS event ON event.customer_id = %(customer)s
+            AND event.clock > stretch.after AND event.clock <= stretch.upto
+            AND event.occurred_at >= stretch.starts_at AND event.occurred_at < stretch.ends_at
+        WHERE %(meter)s = ANY (event.meters)
+        UNION ALL
+        SELECT change.sign * times, correction.kind, correction.key, correction.position, correction.source_id,
+            correction.event_id, correction.occurred_at, correction.clock, change.data, change.meters
+        FROM stretch
+        JOIN billing_correction AS correction ON correction.customer_id = %(customer)s
+            AND correction.clock > stretch.after AND correction.clock <= stretch.upto
+            AND correction.occurred_at >= stretch.starts_at AND correction.occurred_at < stretch.ends_at
+        JOIN billing_event AS event ON event.customer_id = correction.customer_id
+            AND event.occurred_at = correction.occurred_at AND event.key = correction.key
+        LEFT JOIN billing_correction AS before
+            ON before.key = correction.key AND before.position = correction.position - 1
+        CROSS JOIN LATERAL (VALUES
+            (-1, coalesce(before.data, event.data), coalesce(before.meters, event.meters)),
+            (1, correction.data, correction.meters)
+        ) AS change (sign, data, meters)
+        WHERE %(meter)s = ANY (change.meters)
+    )
+"""
+
+_IN_ORDER = "SELECT * FROM change ORDER BY clock, occurred_at, key, position, sign"
+_ADDED_UP = """
+    SELECT sum(sign), kind, key, position, source_id, event_id, occurred_at, clock, data, meters
+    FROM change
+    GROUP BY kind, key, position, source_id, event_id, occurred_at, clock, data, meters
+    HAVING sum(sign) <> 0
+    ORDER BY clock, occurred_at, key, position, 1
 """
 
 
@@ -105,16 +122,19 @@ def entries_behind(line: InvoiceLine) -> Iterator[LineageEntry]:
     if meter is None:
         return
     plan = meter_plan(meter)
+    plain = [[1, line.service_starts_at, line.service_ends_at, line.clock_to]]
+    stretches = line.extent or plain
     asked: dict[str, Any] = {
         "customer": line.contract.customer_id,
         "meter": meter.pk,
-        "after": line.clock_from or 0,
-        "upto": line.clock_to,
-        "starts_at": line.service_starts_at,
-        "ends_at": line.service_ends_at,
+        "times": [times for times, *_ in stretches],
+        "starts": [starts_at for _, starts_at, _, _ in stretches],
+        "ends": [ends_at for _, _, ends_at, _ in stretches],
+        "after": [0 if line.extent else line.clock_from or 0 for _ in stretches],
+        "upto": [upto for *_, upto in stretches],
     }
     with connection.chunked_cursor() as cursor:
-        cursor.execute(_CHANGES, asked)
+        cursor.execute(_CHANGES + (_ADDED_UP if line.extent else _IN_ORDER), asked)
         for sign, kind, key, position, source_id, event_id, occurred_at, clock, data, _ in cursor:
             read = _value(plan, data)
             yield LineageEntry(sign, kind, key, position, source_id, event_id, occurred_at, clock, read)
@@ -129,26 +149,40 @@ def _value(plan: MeterPlan, data: str) -> Decimal | str | None:
 
 
 _LINES = """
-    SELECT asked.key, array_agg(DISTINCT line.id)
-    FROM unnest(%s::uuid[], %s::bigint[], %s::timestamptz[]) AS asked (key, customer_id, occurred_at)
-    JOIN billing_event AS event ON event.customer_id = asked.customer_id
-        AND event.occurred_at = asked.occurred_at AND event.key = asked.key
-    JOIN contracts_contract AS contract ON contract.customer_id = event.customer_id
-    JOIN billing_invoiceline AS line ON line.contract_id = contract.id
-        AND line.service_starts_at <= event.occurred_at AND line.service_ends_at > event.occurred_at
-    JOIN catalog_meter AS meter ON meter.key = line.meter
-    CROSS JOIN LATERAL (
-        SELECT event.clock, event.meters
-        UNION ALL
-        SELECT correction.clock, correction.meters || coalesce(before.meters, event.meters)
-        FROM billing_correction AS correction
-        LEFT JOIN billing_correction AS before
-            ON before.key = correction.key AND before.position = correction.position - 1
-        WHERE correction.key = event.key
-    ) AS change (clock, meters)
-    WHERE line.entry_kind = 'usage' AND change.clock > coalesce(line.clock_from, 0) AND change.clock <= line.clock_to
-        AND meter.id = ANY (change.meters)
-    GROUP BY asked.key
+    WITH change AS (
+        SELECT asked.key, event.customer_id, event.occurred_at, own.clock, own.meters
+        FROM unnest(%s::uuid[], %s::bigint[], %s::timestamptz[]) AS asked (key, customer_id, occurred_at)
+        JOIN billing_event AS event ON event.customer_id = asked.customer_id
+            AND event.occurred_at = asked.occurred_at AND event.key = asked.key
+        CROSS JOIN LATERAL (
+            SELECT event.clock, event.meters
+            UNION ALL
+            SELECT correction.clock, correction.meters || coalesce(before.meters, event.meters)
+            FROM billing_correction AS correction
+            LEFT JOIN billing_correction AS before
+                ON before.key = correction.key AND before.position = correction.position - 1
+            WHERE correction.key = event.key
+        ) AS own (clock, meters)
+    ), told AS (
+        SELECT change.key, line.id, change.clock
+        FROM change
+        JOIN contracts_contract AS contract ON contract.customer_id = change.customer_id
+        JOIN billing_invoiceline AS line ON line.contract_id = contract.id AND line.entry_kind = 'usage'
+        JOIN catalog_meter AS meter ON meter.key = line.meter AND meter.id = ANY (change.meters)
+        CROSS JOIN LATERAL (
+            SELECT 1 AS times, line.service_starts_at AS starts_at, line.service_ends_at AS ends_at,
+                coalesce(line.clock_from, 0) AS after, line.clock_to AS upto
+            WHERE line.extent = '[]'
+            UNION ALL
+            SELECT (part ->> 0)::int, (part ->> 1)::timestamptz, (part ->> 2)::timestamptz, 0, (part ->> 3)::bigint
+            FROM jsonb_array_elements(line.extent) AS part
+        ) AS stretch
+        WHERE stretch.starts_at <= change.occurred_at AND stretch.ends_at > change.occurred_at
+            AND change.clock > stretch.after AND change.clock <= stretch.upto
+        GROUP BY change.key, line.id, change.clock
+        HAVING sum(stretch.times) <> 0
+    )
+    SELECT key, array_agg(DISTINCT id) FROM told GROUP BY key
 """
 
 

@@ -197,6 +197,11 @@ class InvoiceLine(Fact):
     service_end = models.DateField()
     clock_from = models.BigIntegerField(null=True, help_text="Its events have a stamp above this one ...")
     clock_to = models.BigIntegerField(null=True, help_text="... and at most this one.")
+    extent = models.JSONField(
+        default=list,
+        help_text="Where no two clocks say it (after a void, or where terms moved its days): "
+        "[[times, service starts, service ends, clock]] that add up to its events.",
+    )
     corrects = models.OneToOneField(
         "self",
         on_delete=models.PROTECT,

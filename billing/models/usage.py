@@ -180,7 +180,7 @@ class Correction(Fact):
 class Bucket(Fact):
     """What one customer used on one meter, for one set of dimensions, in one quarter of an hour.
 
-    Holds the partials of every aggregation (billing/metering/aggregation.py); `clock` is the last stamp that touched it.
+    Holds the partials of every aggregation (billing/metering/aggregation.py); `clock` is the last stamp on it.
     """
 
     changeable = (

@@ -6,7 +6,7 @@ invoiced, in quantity, amount and tax. Doing it twice changes nothing.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -16,16 +16,23 @@ from typing import Literal
 from billing.rating.charges import Step
 from billing.rating.statement import Entry, EntryKind
 from catalog.money import ZERO, exact_arithmetic, quantity_text, round_money
+from catalog.periods import Period
 from contracts.terms import TaxTerms
 
 DueKind = Literal["recurring", "usage", "one_time", "discount", "adjustment"]
+
+
+Seen = Mapping[tuple[Period, int], int]
+"""(service, clock) -> how many times: use of that stretch with a stamp up to that clock. What a line is for is what is
+seen now less what standing lines have seen, so that the use of all lines adds up to the use that is due."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What standing documents say of one key: their sums, and the entry as the latest of them described it.
 
-    `corrects` is the latest line of the key on any document, the next link of its chain of adjustments.
+    `corrects` is the latest line of the key on any document, the next link of its chain of adjustments. `seen` says
+    which use the lines together are for.
     """
 
     entry: Entry
@@ -33,6 +40,7 @@ class Claim:
     amount: Decimal
     tax: Decimal
     corrects: int | None
+    seen: Seen
 
 
 Claims = Mapping[str, Claim]
@@ -48,7 +56,7 @@ class Due:
     amount: Decimal
     tax: Decimal
     tax_terms: TaxTerms
-    clock_from: int | None
+    seen: Seen
     corrects: int | None
     steps: tuple[Step, ...]
 
@@ -77,12 +85,20 @@ def settle(claims: Claims, dues: Iterable[Due]) -> dict[str, Claim]:
             amount=due.amount + (before.amount if before else ZERO),
             tax=due.tax + (before.tax if before else ZERO),
             corrects=before.corrects if before else None,
+            seen=_sum_of(due.seen, before.seen if before else {}),
         )
     return after
 
 
 def _nothing(entry: Entry) -> Entry:
-    return replace(entry, quantity=ZERO, amount=ZERO, steps=(Step("no longer due", None, None, ZERO),))
+    return replace(entry, quantity=ZERO, amount=ZERO, clock=None, steps=(Step("no longer due", None, None, ZERO),))
+
+
+def _sum_of(one: Seen, other: Seen, times: int = 1) -> Seen:
+    counts = Counter(one)
+    for reading, count in other.items():
+        counts[reading] += times * count
+    return {reading: count for reading, count in counts.items() if count}
 
 
 def _due(entry: Entry, claim: Claim | None, tax: TaxTerms, *, closed: bool) -> Due:
@@ -91,6 +107,7 @@ def _due(entry: Entry, claim: Claim | None, tax: TaxTerms, *, closed: bool) -> D
     if (claim is None or not claim.quantity) and entry.kind != "usage" and not amount:
         quantity = ZERO  # a price of nothing is no line; use is shown also where it is free
     kind: DueKind = "adjustment" if closed else entry.kind
+    now = {} if entry.clock is None else {(entry.service, entry.clock): 1}
     billed = _billed_step(claim, entry.kind) if claim else ()
     return Due(
         entry=entry,
@@ -99,7 +116,7 @@ def _due(entry: Entry, claim: Claim | None, tax: TaxTerms, *, closed: bool) -> D
         amount=amount,
         tax=ZERO,
         tax_terms=tax,
-        clock_from=claim.entry.clock if claim else None,
+        seen=_sum_of(now, claim.seen if claim else {}, -1),
         corrects=claim.corrects if claim and closed else None,
         steps=entry.steps + billed,
     )

@@ -156,7 +156,7 @@ def _why(row: PeriodClose, contract: Contract) -> str:
 
 def _read_claims(accounts: dict[int, Account]) -> None:
     for pk, starts_at, key, quantity, amount, tax, latest, *described in rows(_CLAIMS, [list(accounts)]):
-        claim = Claim(_entry(key, *described), quantity, amount, tax, latest)
+        claim = Claim(_entry(key, *described), quantity, amount, tax, latest, seen={})
         accounts[pk].claims[starts_at][key] = claim
 
 

@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 
 from billing.invoicing import bill_run
+from billing.invoicing.crediting import void_invoice
 from billing.metering.corrections import amend_event, void_event
 from billing.metering.lineage import events_behind, lines_of
-from billing.models import Event, InvoiceLine
+from billing.models import Event, Invoice, InvoiceLine
+from contracts.lifecycle import move_to_version
+from contracts.models import Contract
 from tests.billing.invoicing.conftest import TOKENS, Shop, instant
 from tests.billing.metering.conftest import send
 from tests.factories import event
@@ -61,6 +64,44 @@ def test_a_line_and_its_adjustments_share_out_the_events_of_the_period(shop: Sho
     assert at_risk(adjustment) == (1, Decimal("89.5"), Decimal("89.5"))
     february = InvoiceLine.objects.get(service_start="2026-02-01")
     assert at_risk(february) == (1, Decimal(7), Decimal(7))
+
+
+def test_a_line_billed_again_after_a_void_has_what_its_adjustment_has_not(shop: Shop) -> None:
+    used("e1", 100, "2026-01-10T10:00:00", "2026-01-10T10:00:01")
+    used("e2", 50, "2026-01-11T10:00:00", "2026-01-11T10:00:01")
+    [january] = bill_run.run(instant("2026-02-02")).invoices
+    used("late", 7, "2026-01-12T10:00:00", "2026-02-03T00:00:00")
+    bill_run.run(instant("2026-03-02"))
+    void_invoice(Invoice.objects.get(number=january["number"]), reason="address", at=instant("2026-03-03"))
+    used("later", 1, "2026-01-13T10:00:00", "2026-03-03T00:00:00")
+    bill_run.run(instant("2026-03-04"))
+    again = InvoiceLine.objects.order_by("pk").last()
+    assert again is not None
+    assert told(again) == [(1, "event", "e1", 100), (1, "event", "e2", 50), (1, "event", "later", 1)]
+    assert at_risk(again) == (3, Decimal(151), Decimal(151))
+    lines = lines_of(list(Event.objects.order_by("event_id")))
+    assert [line.quantity for line in lines[Event.objects.get(event_id="late").key]] == [7]
+    # the line that is void now, and the one in its place
+    assert [line.quantity for line in lines[Event.objects.get(event_id="e1").key]] == [150, 151]
+
+
+def test_use_that_terms_move_to_another_line_leaves_the_first(shop: Shop) -> None:
+    contract = Contract.objects.get()
+    used("e1", 100, "2026-01-10T10:00:00", "2026-01-10T10:00:01")
+    used("e2", 50, "2026-01-20T10:00:00", "2026-01-20T10:00:01")
+    bill_run.run(instant("2026-02-02"))
+    second = shop.version(dict(TOKENS, arithmetic={"model": "per_unit", "unit_amount": "0.02"}))
+    move_to_version(contract, second.plan, second, dt.date(2026, 1, 16), at=instant("2026-02-10"))
+    bill_run.run(instant("2026-03-02"))
+    back, moved = InvoiceLine.objects.filter(kind="adjustment").order_by("pk")
+    assert told(back) == [(-1, "event", "e2", 50)]
+    assert at_risk(back) == (-1, Decimal(-50), Decimal(-50))
+    assert told(moved) == [(1, "event", "e2", 50)]
+    # and once more: the first version was never theirs
+    move_to_version(contract, second.plan, second, dt.date(2026, 1, 1), at=instant("2026-03-10"))
+    bill_run.run(instant("2026-04-02"))
+    for line in InvoiceLine.objects.filter(entry_kind="usage"):
+        assert events_behind(line).sum == line.quantity
 
 
 def test_a_page_of_entries_counts_all_of_them(shop: Shop) -> None:
