@@ -109,9 +109,7 @@ def test_a_weighted_sum_refuses_samples_from_beyond_its_period() -> None:
 
 def test_a_bucket_is_a_quarter_of_an_hour() -> None:
     instant = START + timedelta(hours=3, minutes=44, seconds=59, microseconds=999_999)
-    assert bucket_of(instant) == Period(
-        START + timedelta(hours=3, minutes=30), START + timedelta(hours=3, minutes=45)
-    )
+    assert bucket_of(instant) == Period(START + timedelta(hours=3, minutes=30), START + timedelta(hours=3, minutes=45))
     assert bucket_of(START).starts_at == START
 
 
