@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from msgspec import Struct
 
 from billing.metering.buckets import Addition, BucketKey, add_to_buckets, gather
@@ -116,12 +116,16 @@ def ingest(
             break
         except _DirectoryChanged:
             forget_directory()
+            forget_partitions()  # perhaps it is another database by now, with the same name
         except (DatabaseError, InterfaceError) as error:
-            if attempt == ATTEMPTS or not _may_pass(error):
-                logger.exception("A batch of %s records could not be taken in", len(records))
-                raise UnableToIngest(
-                    "The database does not answer. Nothing was accepted; send the batch again with the same ids."
-                ) from error
+            if attempt < ATTEMPTS and _may_pass(error):
+                continue
+            if not isinstance(error, OperationalError | InterfaceError):
+                raise
+            logger.exception("A batch of %s records could not be taken in", len(records))
+            raise UnableToIngest(
+                "The database does not answer. Nothing was accepted; send the batch again with the same ids."
+            ) from error
     else:
         raise UnableToIngest("Customers or meters change faster than a batch is labelled; send it again.")
     _supersede(records, fates, at)

@@ -183,5 +183,5 @@ def _known_months() -> set[tuple[int, int]]:
 
 
 def forget_partitions() -> None:
-    """Look again: another database has taken the place of the one we knew."""
+    """Look again: they may have gone, or another database has taken the place of the one we knew."""
     _months.clear()
