@@ -340,3 +340,12 @@ def _locks_are_free() -> bool:
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         return bool(cursor.fetchone()[0] == 0)
+
+
+def test_a_partition_that_was_archived_is_made_again(acme: Customer) -> None:
+    send(event("e1"))
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE billing_event_2026_01")
+    assert statuses(send(event("e2"))) == ["accepted"]
+    assert [one.event_id for one in Event.objects.all()] == ["e2"]
+    assert statuses(send(event("e1"))) == ["duplicate"]  # the register keeps its identity for ever
