@@ -135,9 +135,9 @@ def test_an_invoice_is_only_read(invoice: Invoice) -> None:
 
 def test_the_page_shows_lines_steps_and_what_an_adjustment_corrects(shop: Shop) -> None:
     shop.sign(shop.customer("acme"), shop.version(TOKENS))
-    use("e1", 123_400, "2026-01-10T10:00:00Z", "2026-01-10T10:01:00")
+    use("first-request", 123_400, "2026-01-10T10:00:00Z", "2026-01-10T10:01:00")
     bill_run.run(instant("2026-02-02"))
-    use("e2", 5_000, "2026-01-11T10:00:00Z", "2026-02-03T10:00:00")
+    use("second-request", 5_000, "2026-01-11T10:00:00Z", "2026-02-03T10:00:00")
     bill_run.run(instant("2026-03-02"))
     january, february = Invoice.objects.order_by("pk")
     auditor = signed_in()
@@ -149,18 +149,18 @@ def test_the_page_shows_lines_steps_and_what_an_adjustment_corrects(shop: Shop) 
     assert f'<a href="{LIST}{january.pk}/change/">INV-000001</a>' in shown
     corrected = InvoiceLine.objects.get(invoice=february)
     events = page(auditor, f"/admin/billing/invoiceline/{corrected.pk}/events/")
-    assert "e2" in events
-    assert "e1" not in events
+    assert "second-request" in events
+    assert "first-request" not in events
 
 
 def test_the_usage_of_a_customer_is_shown_with_its_next_invoice(shop: Shop) -> None:
     customer = shop.customer("acme")
     shop.sign(customer, shop.version(TOKENS))
-    use("e1", 700, "2026-01-10T10:00:00Z", "2026-01-10T10:01:00")
+    use("first-request", 700, "2026-01-10T10:00:00Z", "2026-01-10T10:01:00")
     shown = page(signed_in(), f"/admin/billing/usageclock/customer/{customer.pk}/")
     # 700 at 0.01
     assert "7.00" in shown
-    assert "e1" in shown
+    assert "first-request" in shown
 
 
 def test_billing_is_run_from_the_list_of_invoices(shop: Shop) -> None:
