@@ -109,31 +109,48 @@ ADD_PARTIALS = """
 """
 
 Cursor = psycopg.Cursor[tuple[object, ...]]
-Added = tuple[BucketKey, Addition]
 
 
-def add_to_buckets(cursor: Cursor, additions: Mapping[BucketKey, Addition], clocks: Mapping[int, int]) -> None:
-    """Add to the buckets, stamped with their customers' clocks, which this transaction has taken."""
-    totals: list[Added] = []
-    partials: list[Added] = []
+class PreparedAdditions(Struct, frozen=True):
+    """Additions as parameters of the statements above, but for the clocks; `customers` are those of the rows."""
+
+    statement: str
+    customers: list[int]
+    keys: list[bytes]
+    numbers: list[bytes]
+
+
+def prepare(additions: Mapping[BucketKey, Addition]) -> list[PreparedAdditions]:
+    """Everything about adding that can be done before anybody's clock is taken."""
+    totals: list[tuple[BucketKey, Addition]] = []
+    partials: list[tuple[BucketKey, Addition]] = []
     for added in sorted(additions.items(), key=itemgetter(0)):
         (totals if added[1].keeps_only_total else partials).append(added)
-    if totals:
-        cursor.execute(ADD_TOTALS, _totals(totals, clocks))
-    if partials:
-        cursor.execute(ADD_PARTIALS, [*_totals(partials, clocks), *_rest([addition for _, addition in partials])])
+    return [_prepared(statement, some) for statement, some in ((ADD_TOTALS, totals), (ADD_PARTIALS, partials)) if some]
 
 
-def _totals(added: list[Added], clocks: Mapping[int, int]) -> list[bytes]:
-    return [
-        bigints([key[0] for key, _ in added]),
+def add_to_buckets(cursor: Cursor, prepared: Iterable[PreparedAdditions], clocks: Mapping[int, int]) -> None:
+    """Add to the buckets, stamped with their customers' clocks, which this transaction has taken."""
+    for one in prepared:
+        stamps = bigints([clocks[customer] for customer in one.customers])
+        cursor.execute(one.statement, [*one.keys, stamps, *one.numbers])
+
+
+def _prepared(statement: str, added: list[tuple[BucketKey, Addition]]) -> PreparedAdditions:
+    customers = [key[0] for key, _ in added]
+    keys: list[bytes] = [
+        bigints(customers),
         bigints([key[1] for key, _ in added]),
         instants([key[2] for key, _ in added]),
         texts([key[3] for key, _ in added]),
-        bigints([clocks[key[0]] for key, _ in added]),
+    ]
+    numbers: list[bytes] = [
         bigints([addition.n for _, addition in added]),
         texts([_number(addition.total) for _, addition in added]),
     ]
+    if statement is ADD_PARTIALS:
+        numbers += _rest([addition for _, addition in added])
+    return PreparedAdditions(statement, customers, keys, numbers)
 
 
 def _rest(additions: list[Addition]) -> list[bytes]:

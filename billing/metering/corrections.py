@@ -15,7 +15,7 @@ import msgspec
 from django.db import connection, transaction
 
 from billing.metering.aggregation import Partial, fold
-from billing.metering.buckets import Addition, BucketKey, Number, add_to_buckets, gather, put_partials
+from billing.metering.buckets import Addition, BucketKey, Number, add_to_buckets, gather, prepare, put_partials
 from billing.metering.decoding import QUARTER, datetime_of, decode_data, decode_record, instant_of, register_key
 from billing.metering.directory import MeterPlan, directory_version, meter_plan
 from billing.metering.labelling import Held, Reading, read_meters
@@ -117,7 +117,7 @@ def _adjust_buckets(event: Event, taken: list[Reading], given: list[Reading], cl
         for key, addition in minus.items():
             plus[key] = _less(plus.get(key, Addition()), addition)
     cursor = bulk_cursor()
-    add_to_buckets(cursor, plus, clocks)
+    add_to_buckets(cursor, prepare(plus), clocks)
     rebuilt: dict[BucketKey, Partial] = {}
     for meter in {one.meter.id: one.meter for one in [*taken, *given] if one.meter.aggregation in REBUILT}.values():
         groups = {one.group for one in [*taken, *given] if one.meter.id == meter.id}

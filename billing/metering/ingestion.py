@@ -16,7 +16,7 @@ import psycopg
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from msgspec import Struct
 
-from billing.metering.buckets import Addition, BucketKey, add_to_buckets, gather
+from billing.metering.buckets import Addition, BucketKey, add_to_buckets, gather, prepare
 from billing.metering.decoding import Record, decode_batch, decode_record, instant_of
 from billing.metering.directory import Directory, current_directory, directory_version, forget_directory
 from billing.metering.labelling import Held, Label, Reason, decide_at
@@ -29,6 +29,7 @@ from billing.metering.storage import (
     copy_events,
     ensure_partitions,
     forget_partitions,
+    pack_events,
     register,
     registered_digests,
     take_clocks,
@@ -155,9 +156,9 @@ def _take_in(
         fates, accepted = _settle(cursor, records, decisions)
         # Before the clocks are taken, so that nobody waits for the other database.
         hold(_rejected(records, fates), receipt=receipt, at=at)
+        write_receipt(cursor, receipt, at, door, _totals(fates), _totals_by_source(records, fates))
         if accepted:
             _count(cursor, accepted, receipt, instant_of(at))
-        write_receipt(cursor, receipt, at, door, _totals(fates), _totals_by_source(records, fates))
     return fates
 
 
@@ -220,9 +221,12 @@ def _count(cursor: Cursor, events: Sequence[Accepted], receipt: uuid.UUID, arriv
             if occurred_at < earliest.get(customer, occurred_at + 1):
                 earliest[customer] = occurred_at
             gather(additions, customer, occurred_at, label.readings)
+    packed = pack_events(events, receipt, arrival)
+    prepared = prepare(additions)
+    # From here to the commit, other batches of these customers wait.
     clocks = take_clocks(cursor, earliest)
-    copy_events(cursor, events, clocks, receipt, arrival)
-    add_to_buckets(cursor, additions, clocks)
+    copy_events(cursor, packed, clocks)
+    add_to_buckets(cursor, prepared, clocks)
 
 
 def _rejected(records: Sequence[Record], fates: Sequence[Fate]) -> list[Rejected]:

@@ -95,39 +95,42 @@ def take_clocks(cursor: Cursor, earliest: Mapping[int, int]) -> dict[int, int]:
     return dict(cursor.fetchall())  # type: ignore[arg-type]
 
 
+# The clock comes first, so that the rest of a row is packed before anybody's clock is taken.
 EVENTS = """
-    COPY billing_event (customer_id, occurred_at, key, clock, source_id, event_id, type, subject, data, meters,
+    COPY billing_event (clock, customer_id, occurred_at, key, source_id, event_id, type, subject, data, meters,
         receipt, received_at) FROM STDIN (FORMAT BINARY)
 """
-# The number of fields, then each with its length before it: customer_id, occurred_at, key, clock, source_id, event_id.
-_EVENT_HEAD = Struct(">hiqiqi16siqiqi").pack
-_EVENT_TAIL = Struct(">i16siq").pack
+# Each field has its length before it.
+_EVENT_STAMP = Struct(">hiq").pack  # the number of fields; clock
+_EVENT_HEAD = Struct(">iqiqi16siqi").pack  # customer_id, occurred_at, key, source_id; the length of event_id
+_EVENT_TAIL = Struct(">i16siq").pack  # receipt, received_at
 _LENGTH = Struct(">i").pack
 
+# A customer, and all of an event's row but the clock.
+PackedEvent = tuple[int, bytes]
 
-def copy_events(
-    cursor: Cursor,
-    events: Iterable[Accepted],
-    clocks: Mapping[int, int],
-    receipt: UUID,
-    arrival: int,
-) -> None:
-    """Store accepted events, stamped with their customers' clocks."""
+
+def pack_events(events: Iterable[Accepted], receipt: UUID, arrival: int) -> list[PackedEvent]:
+    """The rows of accepted events, to be stamped and stored by `copy_events`."""
     tail = _EVENT_TAIL(16, receipt.bytes, 8, arrival)
     meters_field = lru_cache(bigint_array_field)
     text_field = lru_cache(_text_field)  # types and subjects repeat
-    rows: list[bytes] = []
+    packed: list[PackedEvent] = []
     for record, label in events:
         customer, event_id, data = label.customer_id, record.id.encode(), record.data_text
-        head = _EVENT_HEAD(
-            12, 8, customer, 8, label.occurred_at, 16, record.key, 8, clocks[customer], 8, label.source_id,
-            len(event_id),
-        )  # fmt: skip
-        rows += (
+        head = _EVENT_HEAD(8, customer, 8, label.occurred_at, 16, record.key, 8, label.source_id, len(event_id))
+        fields = (
             head, event_id, text_field(record.type), text_field(record.subject),
             _LENGTH(len(data)), data, meters_field(label.meters), tail,
         )  # fmt: skip
-    copy_rows(cursor, EVENTS, rows)
+        packed.append((customer, b"".join(fields)))
+    return packed
+
+
+def copy_events(cursor: Cursor, events: Iterable[PackedEvent], clocks: Mapping[int, int]) -> None:
+    """Store events, stamped with their customers' clocks."""
+    stamps = {customer: _EVENT_STAMP(12, 8, clock) for customer, clock in clocks.items()}
+    copy_rows(cursor, EVENTS, [part for customer, rest in events for part in (stamps[customer], rest)])
 
 
 def _text_field(text: str) -> bytes:
