@@ -3,28 +3,89 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
-from django.db.models import Prefetch
-
-from catalog.models import PlanVersion, Price, PriceKind, VersionStatus
+from catalog.models import Price, PriceKind, VersionStatus
 from catalog.money import minor_places, quantize
 from catalog.periods import known_zones
 from catalog.pricing import FieldError
 from contracts.drafts import DiscountDraft, LineDraft, OneTimeDraft, TermsDraft
 from contracts.models import Contract, ContractLine, DiscountKind
 
+Span = tuple[dt.date, dt.date | None]
 SOLD = (VersionStatus.PUBLISHED, VersionStatus.RETIRED)
 
 
-def faults(contract: Contract, terms: TermsDraft) -> list[FieldError]:
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """A plan version that the approved contract of this number bills on some days."""
+
+    number: str
+    days: Span
+    version: int
+
+
+class Surroundings:
+    """What checks read beside the terms: prices of versions, and what approved contracts of a customer bill.
+
+    Each is read once, when it is asked for or with others by `read`. Whoever checks many contracts with the same
+    surroundings holds the customers' locks, says what it approves (`approve`), and `forget`s what else has changed.
+    """
+
+    def __init__(self) -> None:
+        self._prices: dict[int, list[Price]] = {}
+        self._billings: dict[int, list[Billing]] = {}
+
+    def read(self, customers: Iterable[int]) -> None:
+        """Read the billings of many customers, and the prices of their versions."""
+        self._read_billings([pk for pk in customers if pk not in self._billings])
+
+    def forget(self, customer: int) -> None:
+        self._billings.pop(customer, None)
+
+    def approve(self, contract: Contract, terms: TermsDraft) -> None:
+        """From now on these terms count."""
+        self.billings(contract.customer_id).extend(
+            Billing(contract.number, _cut(_days(line), contract), line.plan_version.pk) for line in terms.lines
+        )
+
+    def prices(self, versions: Iterable[int]) -> dict[int, list[Price]]:
+        versions = set(versions)
+        if missing := versions - self._prices.keys():
+            self._prices |= {pk: [] for pk in missing}
+            for price in Price.objects.filter(version__in=missing).select_related("meter"):
+                self._prices[price.version_id].append(price)
+        return {pk: self._prices[pk] for pk in versions}
+
+    def billings(self, customer: int) -> list[Billing]:
+        if customer not in self._billings:
+            self._read_billings([customer])
+        return self._billings[customer]
+
+    def _read_billings(self, customers: Sequence[int]) -> None:
+        self._billings |= {pk: [] for pk in customers}
+        rows = (
+            ContractLine.objects.in_force()
+            .filter(contract__in=Contract.objects.approved().filter(customer__in=customers))
+            .select_related("contract")
+        )
+        for line in rows:
+            other = line.contract
+            days = _cut((line.starts_on, line.ends_on), other)
+            self._billings[other.customer_id].append(Billing(other.number, days, line.plan_version_id))
+        self.prices(one.version for pk in customers for one in self._billings[pk])
+
+
+def faults(contract: Contract, terms: TermsDraft, surroundings: Surroundings | None = None) -> list[FieldError]:
     """Why the contract cannot count with these terms; empty where it can. Paths as in `lines[0].plan`."""
-    prices = _prices_by_version(line.plan_version for line in terms.lines)
+    around = surroundings or Surroundings()
+    prices = around.prices(line.plan_version.pk for line in terms.lines)
     found = [*_contract_faults(contract), *_line_faults(contract, terms.lines)]
     found += _discount_faults(terms.discounts, {price.key for each in prices.values() for price in each})
     found += _one_time_faults(contract, terms.one_time)
-    found += _billed_elsewhere(contract, terms.lines, prices)
+    found += _billed_elsewhere(contract, terms.lines, prices, around)
     return found
 
 
@@ -108,41 +169,23 @@ def _one_time_faults(contract: Contract, one_time: Sequence[OneTimeDraft]) -> It
 
 
 def _billed_elsewhere(
-    contract: Contract, lines: Sequence[LineDraft], prices: dict[int, list[Price]]
+    contract: Contract, lines: Sequence[LineDraft], prices: dict[int, list[Price]], around: Surroundings
 ) -> Iterator[FieldError]:
     """Use that another contract of the customer bills already would be billed twice."""
-    meters = {
-        price.meter_id for line in lines for price in prices[line.plan_version.pk] if price.kind == PriceKind.USAGE
-    }
-    usage = Price.objects.filter(kind=PriceKind.USAGE, meter__in=meters).select_related("meter")
-    others = (
-        ContractLine.objects.in_force()
-        .filter(contract__in=contract.customer.contracts.approved().exclude(pk=contract.pk))
-        .filter(plan_version__prices__meter__in=meters)
-        .select_related("contract", "plan_version")
-        .prefetch_related(Prefetch("plan_version__prices", usage))
-        .distinct()
-    )
-    for other in others:
-        their_days = _cut((other.starts_on, other.ends_on), other.contract)
-        theirs = {price.meter_id: price.meter for price in other.plan_version.prices.all()}
+    meters = {price.meter_id for each in prices.values() for price in each if price.kind == PriceKind.USAGE}
+    if not meters:
+        return
+    for other in around.billings(contract.customer_id):
+        theirs = {price.meter_id for price in around.prices([other.version])[other.version]} & meters
+        if not theirs or other.number == contract.number:
+            continue
         for index, line in enumerate(lines):
-            if not _overlap(_cut(_days(line), contract), their_days):
+            if not _overlap(_cut(_days(line), contract), other.days):
                 continue
             for price in prices[line.plan_version.pk]:
-                if meter := theirs.get(price.meter_id):
-                    detail = f"the meter {meter.key} is billed by contract {other.contract.number} on the same days"
+                if price.meter is not None and price.meter_id in theirs:
+                    detail = f"the meter {price.meter.key} is billed by contract {other.number} on the same days"
                     yield FieldError(f"lines[{index}].plan", "billed_twice", detail)
-
-
-def _prices_by_version(versions: Iterator[PlanVersion]) -> dict[int, list[Price]]:
-    found: dict[int, list[Price]] = {version.pk: [] for version in versions}
-    for price in Price.objects.filter(version__in=found):
-        found[price.version_id].append(price)
-    return found
-
-
-Span = tuple[dt.date, dt.date | None]
 
 
 def _days(line: LineDraft) -> Span:

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from catalog.models import PlanVersion
 from contracts.models import Contract, ContractLine, Discount, OneTimeTerm
@@ -125,9 +126,20 @@ def terms_draft(
 
 def terms_of(contract: Contract) -> TermsDraft:
     """The terms in force on a stored contract."""
-    lines = contract.lines.in_force().select_related("plan_version__plan")
-    return TermsDraft(
-        tuple(LineDraft.of(row) for row in lines),
-        tuple(DiscountDraft.of(row) for row in contract.discounts.in_force()),
-        tuple(OneTimeDraft.of(row) for row in contract.one_time_terms.in_force()),
+    return terms_by_contract([contract])[contract.pk]
+
+
+def terms_by_contract(contracts: Sequence[Contract]) -> dict[int, TermsDraft]:
+    """The terms in force on stored contracts, by the contract's id."""
+    if not contracts:
+        return {}
+    kept: dict[int, tuple[list[Any], list[Any], list[Any]]] = {contract.pk: ([], [], []) for contract in contracts}
+    kinds: tuple[tuple[Any, Any], ...] = (
+        (LineDraft, ContractLine.objects.select_related("plan_version__plan")),
+        (DiscountDraft, Discount.objects),
+        (OneTimeDraft, OneTimeTerm.objects),
     )
+    for place, (draft, rows) in enumerate(kinds):
+        for row in rows.filter(contract__in=list(kept), superseded_at__isnull=True):
+            kept[row.contract_id][place].append(draft.of(row))
+    return {pk: TermsDraft(tuple(of), tuple(less), tuple(once)) for pk, (of, less, once) in kept.items()}

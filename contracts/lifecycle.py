@@ -16,13 +16,14 @@ from zoneinfo import ZoneInfo
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
+from django.db.models import Model
 
-from catalog.auditing import sign
+from catalog.auditing import create_signed, sign, update_signed
 from catalog.models import Plan, PlanVersion
 from catalog.periods import local_date
 from catalog.pricing import FieldError
 from catalog.publishing import OPERATOR
-from contracts.checking import faults
+from contracts.checking import Surroundings, faults
 from contracts.drafts import (
     DiscountDraft,
     LineDraft,
@@ -85,6 +86,58 @@ def draft(contract: Contract, terms: TermsDraft, *, at: dt.datetime, by: Abstrac
             for position, term in enumerate(each):
                 _save(term.row(contract, position), signature)
     return contract
+
+
+class Drafts:
+    """New contracts drafted and approved together, by the operator: `draft` and `approve` for many.
+
+    Everything is checked when it is said and stored by `write`, in a fixed number of queries, with the histories that
+    one after the other would leave. The caller is in a transaction. Where it approves, it holds the locks of the
+    contracts that are stored and of all customers, and `surroundings` was read under them.
+    """
+
+    def __init__(self, surroundings: Surroundings, at: dt.datetime, by: AbstractBaseUser | None = None) -> None:
+        self.surroundings, self.at, self.by = surroundings, at, by
+        self._drafted: list[tuple[Contract, TermsDraft]] = []
+        self._approved: list[Contract] = []
+
+    def draft(self, contract: Contract, terms: TermsDraft) -> list[FieldError]:
+        """Draft a new contract. What is in the way of approving it is returned; raises UnableToDraft."""
+        found = faults(contract, terms, self.surroundings)
+        if any(fault.code in CONTRADICTIONS for fault in found):
+            raise UnableToDraft(found)
+        self._drafted.append((contract, terms))
+        return found
+
+    def approve(self, contract: Contract, terms: TermsDraft, found: Sequence[FieldError] | None = None) -> None:
+        """Approve a draft; `found` is what drafting it just now has returned. Raises UnableToApprove."""
+        if errors := faults(contract, terms, self.surroundings) if found is None else found:
+            raise UnableToApprove(errors)
+        self._approved.append(contract)
+        self.surroundings.approve(contract, terms)
+
+    def write(self) -> None:
+        signature = Signature(self.at, self.by, "Drafted")
+        for contract, _ in self._drafted:
+            contract.status = ContractStatus.DRAFT
+        _create([contract for contract, _ in self._drafted], signature)
+        for name in ("lines", "discounts", "one_time"):
+            rows = [
+                term.row(contract, position)
+                for contract, terms in self._drafted
+                for position, term in enumerate(getattr(terms, name))
+            ]
+            _create(rows, signature)
+        for contract in self._approved:
+            sign(contract, self.at, self.by, _said("Approved", self.by))
+        update_signed(self._approved, status=ContractStatus.APPROVED)
+        self._drafted, self._approved = [], []
+
+
+def _create(rows: Sequence[Model], signature: Signature) -> None:
+    for row in rows:
+        sign(row, signature.at, signature.by, signature.reason)
+    create_signed(rows)
 
 
 def submit(contract: Contract, *, at: dt.datetime, by: AbstractBaseUser | None = None) -> Contract:

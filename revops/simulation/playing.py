@@ -26,14 +26,8 @@ from contracts.models import Contract, Customer
 from revops.simulation.comparing import Mismatch, differences
 from revops.simulation.databases import Say, silently, throw_away_databases
 from revops.vocabulary.catalog_loading import keep_catalog
-from revops.vocabulary.contract_loading import (
-    UnknownTerm,
-    discounts,
-    keep_contracts,
-    lines,
-    one_time,
-    version_of,
-)
+from revops.vocabulary.contract_loading import keep_contracts
+from revops.vocabulary.contract_terms import UnknownTerm, discounts, lines, one_time, version_of
 from revops.vocabulary.decoding import InvalidDocument, decode
 from revops.vocabulary.loading import Load, UnableToLoad
 from revops.vocabulary.words import (

@@ -35,16 +35,21 @@ def keep_catalog(words: CatalogWords, load: Load, *, publish: bool) -> None:
     seller = keep_seller(load, words.seller, words)
     for index, source in enumerate(words.sources):
         load.keep(Source.objects.filter(key=source.key), f"sources[{index}]", vars(source))
+        load.step()
     for index, rate in enumerate(words.tax_rates):
         load.keep(TaxRate.objects.filter(code=rate.code), f"tax_rates[{index}]", vars(rate))
+        load.step()
     for index, feature in enumerate(words.features):
         rows = Feature.objects.filter(key=feature.key)
         load.keep(rows, f"features[{index}]", vars(feature), {"name": feature.key})
+        load.step()
     for index, meter in enumerate(words.meters):
         _keep_meter(load, meter, f"meters[{index}]")
+        load.step()
     for index, plan in enumerate(words.plans):
         if seller is not None:
             _keep_plan(load, plan, f"plans[{index}]", words.currency or seller.currency, publish)
+        load.step()
 
 
 def _keep_meter(load: Load, words: MeterWords, path: str) -> None:

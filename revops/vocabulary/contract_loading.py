@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
-from decimal import Decimal
 
 from django.db import transaction
 
-from catalog.models import Plan, PlanVersion, Seller
-from catalog.pricing import FieldError
+from catalog.models import Seller
 from contracts import lifecycle
-from contracts.drafts import DiscountDraft, LineDraft, OneTimeDraft, TermsDraft, terms_draft, terms_of
-from contracts.lifecycle import UnableToApprove
+from contracts.checking import Surroundings
+from contracts.drafts import TermsDraft, terms_by_contract, terms_draft
+from contracts.lifecycle import Drafts, UnableToApprove
 from contracts.models import Contact, Contract, ContractStatus, Customer, CustomerAlias
-from revops.vocabulary.loading import Load, first_seller, keep_seller
-from revops.vocabulary.words import (
-    ContractsWords,
-    ContractWords,
-    CustomerWords,
-    DiscountWords,
-    LineWords,
-    OneTimeWords,
-)
+from revops.vocabulary.contract_terms import Plans, UnknownTerm, discounts, lines, one_time
+from revops.vocabulary.loading import Load, Shelf, chunks, first_seller, keep_seller
+from revops.vocabulary.words import ContractsWords, ContractWords, CustomerWords
 
 # What an approved contract is built on; another contract is needed to change it.
 FROZEN_IN_CONTRACT = ("currency", "starts_on", "anchor", "timezone")
 EDITABLE_IN_CONTRACT = ("tolerance_window", "payment_terms_days", "purchase_order")
-
-
-class UnknownTerm(Exception):
-    """A line names a plan or version that does not exist."""
-
-    def __init__(self, path: str, detail: str) -> None:
-        self.error = FieldError(path, "unknown", detail)
-        super().__init__(detail)
+# Read, checked and written together.
+CHUNK = 200
 
 
 def load_contracts(words: ContractsWords, load: Load, *, publish: bool = False) -> Load:
@@ -67,79 +53,214 @@ def _seller(load: Load, words: ContractsWords) -> Seller | None:
 
 
 def keep_contracts(words: ContractsWords, load: Load, seller: Seller, *, publish: bool) -> None:
-    """As `load_contracts`, inside the caller's transaction; what is wrong is left in `load.errors`."""
-    for index, customer in enumerate(words.customers):
-        _keep_customer(load, customer, f"customers[{index}]")
-    for index, contract in enumerate(words.contracts):
-        path = f"contracts[{index}]"
-        try:
-            with transaction.atomic():
-                _keep_contract(load, contract, path, seller, words.currency, publish)
-        except UnknownTerm as unknown:
-            load.fail_under(path, [unknown.error])
-        except UnableToApprove as unable:
-            load.fail_under(path, unable.errors)
+    """As `load_contracts`, inside the caller's transaction; what is wrong is left in `load.errors`.
 
-
-def _keep_customer(load: Load, words: CustomerWords, path: str) -> None:
-    values = {name: value for name, value in vars(words).items() if name not in ("subjects", "contacts")}
-    customer = load.keep(Customer.objects.filter(key=words.key), path, values, {"name": words.key})
-    if customer is None:
+    Contracts are looked at only where nothing is wrong before.
+    """
+    customers = [(f"customers[{index}]", customer) for index, customer in enumerate(words.customers)]
+    for some_customers in chunks(((path, (path, one)) for path, one in customers), CHUNK):
+        _Customers(load, [one for _, one in some_customers]).keep(some_customers)
+        load.step(len(some_customers))
+    if load.errors:
         return
-    for index, subject in enumerate(words.subjects or ()):
-        _keep_subject(load, customer, subject, f"{path}.subjects[{index}]")
-    for index, contact in enumerate(words.contacts or ()):
-        rows = Contact.objects.filter(customer=customer, email=contact.email)
-        load.keep(rows, f"{path}.contacts[{index}]", vars(contact), {"customer": customer})
+    contracts = [(f"contracts[{index}]", contract) for index, contract in enumerate(words.contracts)]
+    loading = _Contracts(load, seller, words.currency, publish)
+    for some in chunks(((one.number, (path, one)) for path, one in contracts), CHUNK):
+        loading.keep(some)
+        load.step(len(some))
 
 
-def _keep_subject(load: Load, customer: Customer, subject: str, path: str) -> None:
-    if subject == customer.key:
-        return  # a customer is known by its key anyway
-    taken = CustomerAlias.objects.exclude(customer=customer).filter(subject=subject).select_related("customer").first()
-    other = taken.customer if taken else Customer.objects.exclude(pk=customer.pk).filter(key=subject).first()
-    if other is not None:
-        load.fail(path, "taken", f"the subject {subject} belongs to the customer {other.key}")
-        return
-    load.keep(CustomerAlias.objects.filter(subject=subject), path, {"subject": subject}, {"customer": customer})
+class _Customers:
+    """Some customers of a file, with their subjects and contacts."""
 
+    def __init__(self, load: Load, words: Sequence[CustomerWords]) -> None:
+        self.load = load
+        keys = {one.key for one in words}
+        subjects = {subject for one in words for subject in one.subjects or ()}
+        self.known_by_key = set(Customer.objects.filter(key__in=subjects).values_list("key", flat=True))
+        self.customers = Shelf(load, Customer.objects.filter(key__in=keys), lambda row: row.key)
+        self.aliases = Shelf(
+            load,
+            CustomerAlias.objects.filter(subject__in=subjects).select_related("customer"),
+            lambda row: row.subject,
+            self.customers,
+        )
+        self.contacts = Shelf(
+            load,
+            Contact.objects.filter(customer__key__in=keys).select_related("customer"),
+            lambda row: (row.customer.key, row.email),
+            self.customers,
+        )
 
-def _keep_contract(
-    load: Load, words: ContractWords, path: str, seller: Seller, currency: str | None, publish: bool
-) -> None:
-    customer = Customer.objects.filter(key=words.customer).first()
-    if customer is None:
-        load.fail(f"{path}.customer", "unknown", f"there is no customer {words.customer}")
-        return
-    if words.seller is not None:
-        named = Seller.objects.filter(key=words.seller).first()
-        if named is None:
-            load.fail(f"{path}.seller", "unknown", f"there is no seller {words.seller}")
+    def keep(self, words: Sequence[tuple[str, CustomerWords]]) -> None:
+        for path, customer in words:
+            self._keep_customer(customer, path)
+        self.aliases.write()
+        self.contacts.write()
+
+    def _keep_customer(self, words: CustomerWords, path: str) -> None:
+        values = {name: value for name, value in vars(words).items() if name not in ("subjects", "contacts")}
+        customer = self.customers.keep(words.key, path, values, {"name": words.key})
+        if customer is None:
             return
-        seller = named
-    contract = Contract.objects.filter(number=words.number).select_related("customer", "seller").first()
-    if contract is None or contract.status != ContractStatus.APPROVED:
-        wanted = _contract(words, customer, seller, words.currency or currency or seller.currency)
-        _keep_draft(load, words, contract, wanted, publish)
-        return
-    if contract.customer != customer:
-        load.fail(f"{path}.customer", "frozen", f"contract {contract} is with {contract.customer.key}")
-        return
-    _keep_approved(load, words, contract, path, publish)
+        for index, subject in enumerate(words.subjects or ()):
+            self._keep_subject(customer, subject, f"{path}.subjects[{index}]")
+        for index, contact in enumerate(words.contacts or ()):
+            key = (customer.key, contact.email)
+            self.contacts.keep(key, f"{path}.contacts[{index}]", vars(contact), {"customer": customer})
+
+    def _keep_subject(self, customer: Customer, subject: str, path: str) -> None:
+        if subject == customer.key:
+            return  # a customer is known by its key anyway
+        taken = self.aliases.get(subject)
+        if taken is not None and taken.customer.key != customer.key:
+            other = taken.customer.key
+        elif subject in self.known_by_key or self.customers.get(subject) is not None:
+            other = subject
+        else:
+            self.aliases.keep(subject, path, {"subject": subject}, {"customer": customer})
+            return
+        self.load.fail(path, "taken", f"the subject {subject} belongs to the customer {other}")
 
 
-def _keep_draft(load: Load, words: ContractWords, stored: Contract | None, wanted: Contract, publish: bool) -> None:
-    terms = _terms(words, stored)
-    if stored is not None and _same(stored, wanted) and terms_of(stored) == terms:
-        load.unchanged += 1
-        wanted = stored
-    else:
-        wanted.pk = stored.pk if stored else None
-        lifecycle.draft(wanted, terms, at=load.at, by=load.by)
-        load.note(f"contract {wanted}", "drafted")
-    if publish:
-        lifecycle.approve(wanted, at=load.at, by=load.by)
-        load.note(f"contract {wanted}", "approved")
+class _Contracts:
+    """The contracts of a file, some at a time, no number twice in one keep."""
+
+    def __init__(self, load: Load, seller: Seller, currency: str | None, publish: bool) -> None:
+        self.load, self.seller, self.currency, self.publish = load, seller, currency, publish
+        self.plans = Plans()
+        self.surroundings = Surroundings()
+        self.drafts = Drafts(self.surroundings, load.at, load.by)
+        self.sellers: dict[str, Seller | None] = {}
+        self.customers: dict[str, Customer] = {}
+        self.stored: dict[str, Contract] = {}
+        self.standing: dict[int, TermsDraft] = {}
+
+    def keep(self, words: Sequence[tuple[str, ContractWords]]) -> None:
+        self._read([one for _, one in words])
+        for path, one in words:
+            try:
+                self._keep_contract(one, path)
+            except UnknownTerm as unknown:
+                self.load.fail_under(path, [unknown.error])
+            except UnableToApprove as unable:
+                self.load.fail_under(path, unable.errors)
+        self.drafts.write()
+
+    def _read(self, words: Sequence[ContractWords]) -> None:
+        """What is there of these contracts and their customers, under the locks an approval needs."""
+        contracts = Contract.objects.filter(number__in={one.number for one in words}).order_by("pk")
+        customers = Customer.objects.filter(key__in={one.customer for one in words})
+        if self.publish:
+            customers = customers.select_for_update(no_key=True)
+        locked = contracts.select_for_update(of=("self",), no_key=True)
+        self.stored = {row.number: row for row in locked.select_related("customer", "seller")}
+        self.customers = {row.key: row for row in customers.order_by("pk")}
+        self.standing = terms_by_contract(list(self.stored.values()))
+        self.surroundings.read(row.pk for row in self.customers.values())
+
+    def _keep_contract(self, words: ContractWords, path: str) -> None:
+        customer, seller = self.customers.get(words.customer), self._seller(words)
+        if customer is None:
+            self.load.fail(f"{path}.customer", "unknown", f"there is no customer {words.customer}")
+            return
+        if seller is None:
+            self.load.fail(f"{path}.seller", "unknown", f"there is no seller {words.seller}")
+            return
+        contract = self.stored.get(words.number)
+        if contract is None or contract.status != ContractStatus.APPROVED:
+            wanted = _contract(words, customer, seller, words.currency or self.currency or seller.currency)
+            self._keep_draft(words, contract, wanted)
+            return
+        if contract.customer != customer:
+            self.load.fail(f"{path}.customer", "frozen", f"contract {contract} is with {contract.customer.key}")
+            return
+        self._keep_approved(words, contract, path)
+
+    def _seller(self, words: ContractWords) -> Seller | None:
+        if words.seller is None:
+            return self.seller
+        if words.seller not in self.sellers:
+            self.sellers[words.seller] = Seller.objects.filter(key=words.seller).first()
+        return self.sellers[words.seller]
+
+    def _keep_draft(self, words: ContractWords, stored: Contract | None, wanted: Contract) -> None:
+        terms, found = self._terms(words, stored), None
+        if stored is None:
+            found = self.drafts.draft(wanted, terms)
+            self.load.note(f"contract {wanted}", "drafted")
+        elif _same(stored, wanted) and self.standing[stored.pk] == terms:
+            self.load.unchanged += 1
+            wanted = stored
+        else:
+            wanted.pk = stored.pk
+            lifecycle.draft(wanted, terms, at=self.load.at, by=self.load.by)
+            self.load.note(f"contract {wanted}", "drafted")
+        if not self.publish:
+            return
+        if self.load.by is None:
+            self.drafts.approve(wanted, terms, found)
+        else:
+            self.drafts.write()
+            lifecycle.approve(wanted, at=self.load.at, by=self.load.by)
+        self.load.note(f"contract {wanted}", "approved")
+
+    def _terms(self, words: ContractWords, stored: Contract | None) -> TermsDraft:
+        contract = Contract(number=words.number, starts_on=words.starts_on)
+        standing = self.standing[stored.pk].lines if stored else ()
+        return terms_draft(
+            lines(words.lines, contract, standing, self.plans),
+            discounts(words.discounts or (), contract),
+            one_time(words.one_time or ()),
+        )
+
+    def _keep_approved(self, words: ContractWords, contract: Contract, path: str) -> None:
+        for name in FROZEN_IN_CONTRACT:
+            given = getattr(words, name)
+            if given is not None and given != getattr(contract, name):
+                what = name.replace("_", " ")
+                detail = f"contract {contract} is approved, so its {what} is frozen; end it and sign another"
+                self.load.fail(f"{path}.{name}", "frozen", detail)
+                return
+        self._keep_editable(words, contract, path)
+        before = self.standing[contract.pk]
+        after = terms_draft(
+            lines(words.lines, contract, before.lines, self.plans),
+            before.discounts if words.discounts is None else discounts(words.discounts, contract),
+            before.one_time if words.one_time is None else one_time(words.one_time),
+        )
+        ends = words.ends_on is not None and words.ends_on != contract.ends_on
+        if after == before and not ends:
+            return
+        if not self.publish:
+            detail = f"contract {contract} is approved and its terms differ from the file; --publish amends it"
+            self.load.fail(path, "approved", detail)
+            return
+        self.drafts.write()
+        self._amend(words, contract, after, ends)
+
+    def _keep_editable(self, words: ContractWords, contract: Contract, path: str) -> None:
+        editable = {name: getattr(words, name) for name in EDITABLE_IN_CONTRACT}
+        if all(value is None or value == getattr(contract, name) for name, value in editable.items()):
+            self.load.unchanged += 1
+        else:
+            self.load.keep(Contract.objects.filter(pk=contract.pk), path, editable)
+
+    @transaction.atomic
+    def _amend(self, words: ContractWords, contract: Contract, after: TermsDraft, ends: bool) -> None:
+        if ends and words.ends_on is not None:
+            lifecycle.end(contract, words.ends_on, at=self.load.at, by=self.load.by)
+        lifecycle.amend(
+            contract,
+            lines=after.lines,
+            discounts=after.discounts,
+            one_time=after.one_time,
+            at=self.load.at,
+            by=self.load.by,
+            reason=f"Loaded from {self.load.origin}",
+        )
+        self.surroundings.forget(contract.customer_id)
+        self.load.note(f"contract {contract}", "amended")
 
 
 def _contract(words: ContractWords, customer: Customer, seller: Seller, currency: str) -> Contract:
@@ -162,110 +283,3 @@ def _contract(words: ContractWords, customer: Customer, seller: Seller, currency
 def _same(stored: Contract, wanted: Contract) -> bool:
     names = ("customer_id", "seller_id", "ends_on", *FROZEN_IN_CONTRACT, *EDITABLE_IN_CONTRACT)
     return all(getattr(stored, name) == getattr(wanted, name) for name in names)
-
-
-def _keep_approved(load: Load, words: ContractWords, contract: Contract, path: str, publish: bool) -> None:
-    for name in FROZEN_IN_CONTRACT:
-        given = getattr(words, name)
-        if given is not None and given != getattr(contract, name):
-            detail = (
-                f"contract {contract} is approved, so its {name.replace('_', ' ')} is frozen; end it and sign another"
-            )
-            load.fail(f"{path}.{name}", "frozen", detail)
-            return
-    editable = {name: getattr(words, name) for name in EDITABLE_IN_CONTRACT}
-    load.keep(Contract.objects.filter(pk=contract.pk), path, editable)
-    before = terms_of(contract)
-    after = terms_draft(
-        lines(words.lines, contract, before.lines),
-        before.discounts if words.discounts is None else discounts(words.discounts, contract),
-        before.one_time if words.one_time is None else one_time(words.one_time),
-    )
-    ends = words.ends_on is not None and words.ends_on != contract.ends_on
-    if after == before and not ends:
-        return
-    if not publish:
-        detail = f"contract {contract} is approved and its terms differ from the file; --publish amends it"
-        load.fail(path, "approved", detail)
-        return
-    if ends and words.ends_on is not None:
-        lifecycle.end(contract, words.ends_on, at=load.at, by=load.by)
-    lifecycle.amend(
-        contract,
-        lines=after.lines,
-        discounts=after.discounts,
-        one_time=after.one_time,
-        at=load.at,
-        by=load.by,
-        reason=f"Loaded from {load.origin}",
-    )
-    load.note(f"contract {contract}", "amended")
-
-
-def _terms(words: ContractWords, stored: Contract | None) -> TermsDraft:
-    contract = Contract(number=words.number, starts_on=words.starts_on)
-    standing = terms_of(stored).lines if stored else ()
-    return terms_draft(
-        lines(words.lines, contract, standing),
-        discounts(words.discounts or (), contract),
-        one_time(words.one_time or ()),
-    )
-
-
-def lines(words: Sequence[LineWords], contract: Contract, standing: Sequence[LineDraft] = ()) -> list[LineDraft]:
-    """The lines of a file. A line that names no version keeps the one it stands on, else the one in force at its start.
-
-    Raises UnknownTerm.
-    """
-    return [_line(line, f"lines[{index}]", contract, standing) for index, line in enumerate(words)]
-
-
-def _line(words: LineWords, path: str, contract: Contract, standing: Sequence[LineDraft]) -> LineDraft:
-    plan = Plan.objects.filter(key=words.plan).first()
-    if plan is None:
-        raise UnknownTerm(f"{path}.plan", f"there is no plan {words.plan}")
-    starts_on = words.from_ or contract.starts_on
-    version = _version(words, path, plan, starts_on, standing)
-    quantity = Decimal(1) if words.quantity is None else words.quantity
-    return LineDraft(version, starts_on, words.until, quantity, words.key or plan.key)
-
-
-def _version(words: LineWords, path: str, plan: Plan, starts_on: dt.date, standing: Sequence[LineDraft]) -> PlanVersion:
-    if words.version is not None:
-        return version_of(plan, words.version, f"{path}.version")
-    for line in standing:
-        same = line.plan_version.plan_id == plan.pk and line.starts_on == starts_on
-        if same and line.line_key == (words.key or plan.key):
-            return line.plan_version
-    version = plan.versions.in_force(starts_on).select_related("plan").first()
-    if version is None:
-        detail = f"the plan {plan.key} has no published version in force on {starts_on}; publish one, or name a version"
-        raise UnknownTerm(f"{path}.version", detail)
-    return version
-
-
-def version_of(plan: Plan, number: int, path: str) -> PlanVersion:
-    """A plan's version by its number. Raises UnknownTerm."""
-    version = plan.versions.filter(number=number).select_related("plan").first()
-    if version is None:
-        raise UnknownTerm(path, f"the plan {plan.key} has no version {number}")
-    return version
-
-
-def discounts(words: Sequence[DiscountWords], contract: Contract) -> list[DiscountDraft]:
-    """The discounts of a file; without days they run with the contract."""
-    return [
-        DiscountDraft(
-            kind=one.kind,
-            value=one.value,
-            starts_on=one.from_ or contract.starts_on,
-            ends_on=one.until,
-            applies_to=one.applies_to or (),
-            key=one.key or "",
-        )
-        for one in words
-    ]
-
-
-def one_time(words: Sequence[OneTimeWords]) -> list[OneTimeDraft]:
-    return [OneTimeDraft(one.key, one.description, one.amount, one.on) for one in words]

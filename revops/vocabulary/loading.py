@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from catalog.auditing import sign
+from catalog.auditing import create_signed, sign
 from catalog.models import Seller
 from catalog.pricing import FieldError
 from contracts.models import Contract
 from revops.vocabulary.words import MAIN, FileWords, SellerWords
 
 Row = TypeVar("Row", bound=models.Model)
+Item = TypeVar("Item")
 
 
 class UnableToLoad(Exception):
@@ -47,6 +49,12 @@ class Load:
     changes: list[Change] = field(default_factory=list)
     unchanged: int = 0
     errors: list[FieldError] = field(default_factory=list)
+    # Told how many more objects of the file are done.
+    progress: Callable[[int], object] | None = None
+
+    def step(self, count: int = 1) -> None:
+        if self.progress is not None:
+            self.progress(count)
 
     def note(self, object: str, change: str, detail: str = "") -> None:
         self.changes.append(Change(object, change, detail))
@@ -78,31 +86,111 @@ class Load:
         answered where the values cannot be stored.
         """
         row = rows.select_for_update().first()
-        known = {name: value for name, value in values.items() if value is not None}
-        if row is None:
-            row = rows.model(**{**(defaults or {}), **known})
-            return self._stored(row, path, "created", "")
-        differing = [name for name, value in known.items() if getattr(row, name) != value]
-        if not differing:
+        row, change, detail = changed(row, rows.model, values, defaults)
+        if not change:
             self.unchanged += 1
             return row
-        for name in differing:
-            setattr(row, name, known[name])
-        return self._stored(row, path, "updated", ", ".join(differing))
+        if not self.accepts(row.full_clean, path):
+            return None
+        self.sign(row)
+        row.save()
+        self.note_row(row, change, detail)
+        return row
 
-    def _stored(self, row: Row, path: str, change: str, detail: str) -> Row | None:
+    def accepts(self, check: Callable[[], None], path: str) -> bool:
+        """Whether Django's check of a row passes; what it finds becomes errors under `path`."""
         try:
-            row.full_clean()
+            check()
         except ValidationError as invalid:
             for name, messages in invalid.message_dict.items():
                 place = path if name == "__all__" else f"{path}.{name}"
                 for message in messages:
                     self.fail(place, "invalid", message)
-            return None
+            return False
+        return True
+
+    def sign(self, row: models.Model) -> None:
         sign(row, self.at, self.by, f"Loaded from {self.origin}")
-        row.save()
+
+    def note_row(self, row: models.Model, change: str, detail: str) -> None:
         self.note(f"{row._meta.verbose_name} {_name_of(row)}", change, detail)
+
+
+class Shelf(Generic[Row]):
+    """Rows of a model by their key: those there are, read and locked together, and new ones, stored together.
+
+    `Load.keep` for many. The key is all that is unique in such a row, and what the row points to is at hand, so that
+    neither is asked for again. Call `write` at the end; it writes the shelf of the rows' `owners` first.
+    """
+
+    def __init__(
+        self, load: Load, rows: models.QuerySet[Row], key: Callable[[Row], Hashable], owners: Shelf[Any] | None = None
+    ) -> None:
+        self.load, self.model, self.owners = load, rows.model, owners
+        self._rows: dict[Hashable, Row] = {}
+        self._new: list[Row] = []
+        for row in rows.select_for_update(of=("self",)).order_by("pk"):
+            self._rows.setdefault(key(row), row)
+
+    def get(self, key: Hashable) -> Row | None:
+        return self._rows.get(key)
+
+    def keep(
+        self, key: Hashable, path: str, values: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+    ) -> Row | None:
+        """As `Load.keep`, for the row of this key."""
+        stored = self._rows.get(key)
+        if stored is not None and stored.pk is None:
+            self.write()
+        row, change, detail = changed(stored, self.model, values, defaults)
+        if not change:
+            self.load.unchanged += 1
+            return row
+        related = {one.name for one in self.model._meta.concrete_fields if one.is_relation}
+        check = partial(row.full_clean, exclude=related, validate_unique=False, validate_constraints=False)
+        if not self.load.accepts(check, path):
+            return None
+        self.load.sign(row)
+        if stored is None:
+            self._new.append(row)
+            self._rows[key] = row
+        else:
+            row.save()
+        self.load.note_row(row, change, detail)
         return row
+
+    def write(self) -> None:
+        if self.owners is not None:
+            self.owners.write()
+        create_signed(self._new)
+        self._new = []
+
+
+def changed(
+    stored: Row | None, model: type[Row], values: Mapping[str, Any], defaults: Mapping[str, Any] | None
+) -> tuple[Row, str, str]:
+    """The row with the values that are not None, how it changed (or nothing), and in what."""
+    known = {name: value for name, value in values.items() if value is not None}
+    if stored is None:
+        return model(**{**(defaults or {}), **known}), "created", ""
+    differing = [name for name, value in known.items() if getattr(stored, name) != value]
+    for name in differing:
+        setattr(stored, name, known[name])
+    return stored, "updated" if differing else "", ", ".join(differing)
+
+
+def chunks(items: Iterable[tuple[Hashable, Item]], size: int) -> Iterator[list[Item]]:
+    """The items in their order, some at a time; those of one key are never in one chunk."""
+    chunk: list[Item] = []
+    seen: set[Hashable] = set()
+    for key, item in items:
+        if key in seen or len(chunk) == size:
+            yield chunk
+            chunk, seen = [], set()
+        chunk.append(item)
+        seen.add(key)
+    if chunk:
+        yield chunk
 
 
 def keep_seller(load: Load, words: SellerWords | None, file: FileWords) -> Seller | None:
