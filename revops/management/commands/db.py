@@ -21,10 +21,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        actions.add_parser("start", help="start it, and migrate an empty database")
-        actions.add_parser("stop", help="shut it down; open sessions are ended")
-        status = actions.add_parser("status", help="whether it runs, and how the application connects")
-        status.add_argument("--json", action="store_true", help="print one JSON document")
+        helps = {
+            "start": "start it, and migrate an empty database",
+            "stop": "shut it down; open sessions are ended",
+            "status": "whether it runs, and how the application connects",
+        }
+        for action, words in helps.items():
+            parser_of_action = actions.add_parser(action, help=words)
+            parser_of_action.add_argument("--json", action="store_true", help="print one JSON document")
 
     def handle(self, *args: Any, **options: Any) -> None:
         plan: ConnectionPlan = settings.PLAN
@@ -36,31 +40,37 @@ class Command(BaseCommand):
             )
         elif options["action"] == "start":
             prepare_database(self.stderr.write)
-            self.stdout.write(f"PostgreSQL {launcher.status().version} is running.")
+            document = description(plan)
+            self.finish(document, f"PostgreSQL {document['version']} is running.", options["json"])
         else:
-            self.stop()
+            self.stop(plan, options["json"])
 
-    def stop(self) -> None:
+    def stop(self, plan: ConnectionPlan, as_json: bool) -> None:
         try:
             stopped = launcher.stop()
         except (UnableToStop, UnableToUseHome) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write("Stopped." if stopped else "It was not running.")
+        self.finish(description(plan), "Stopped." if stopped else "It was not running.", as_json)
 
     def status(self, plan: ConnectionPlan, as_json: bool) -> None:
-        if plan.embedded:
-            found = launcher.status()
-            plan = connection_settings(os.environ)
-        else:
-            found = answer_of(plan.application["default"])
-        document = {"running": found.running, "version": found.version, **urls(plan)}
-        if as_json:
-            self.stdout.write(json.dumps(document, indent=2))
-        else:
-            state = "running" if found.running else "not running"
-            self.stdout.write(f"PostgreSQL {found.version or ''} {state}".replace("  ", " "))
-            for alias, url in urls(plan).items():
-                self.stdout.write(f"{alias}: {url}")
+        document = description(plan)
+        state = "running" if document["running"] else "not running"
+        lines = [f"PostgreSQL {document['version'] or ''} {state}".replace("  ", " ")]
+        lines += [f"{alias}: {document[alias]}" for alias in urls(plan)]
+        self.finish(document, "\n".join(lines), as_json)
+
+    def finish(self, document: dict[str, Any], text: str, as_json: bool) -> None:
+        self.stdout.write(json.dumps(document, indent=2) if as_json else text)
+
+
+def description(plan: ConnectionPlan) -> dict[str, Any]:
+    """Whether the server runs, its version, and how the application connects to each database."""
+    if plan.embedded:
+        found = launcher.status()
+        plan = connection_settings(os.environ)
+    else:
+        found = answer_of(plan.application["default"])
+    return {"running": found.running, "version": found.version, **urls(plan)}
 
 
 def answer_of(url: str) -> launcher.Status:

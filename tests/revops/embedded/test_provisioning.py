@@ -137,6 +137,17 @@ def test_stop_stops_and_start_starts(environment: Environment) -> None:
     assert "is running" in said
 
 
+def test_start_and_stop_answer_in_json(environment: Environment, cluster: Cluster) -> None:
+    code, said, _ = manage(environment, "db", "stop", "--json")
+    stopped = json.loads(said)
+    assert (code, stopped["running"], stopped["version"]) == (0, False, cluster.version.split(".")[0])
+    code, said, told = manage(environment, "db", "start", "--json")
+    assert code == 0, told
+    started = json.loads(said)
+    assert (started["running"], started["version"]) == (True, cluster.version)
+    assert set(started) == set(stopped) == {"running", "version", "default", "quarantine"}
+
+
 @pytest.fixture
 def operators_server(cluster: Cluster, environment: Environment) -> Iterator[Environment]:
     """The same server as an operator's own would be given: an owner who may make databases, an application role."""
