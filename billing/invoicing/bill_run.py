@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -58,10 +58,17 @@ class Billed:
     outcome: Outcome
 
 
-def run(at: dt.datetime, *, customers: Sequence[str] | None = None, dry_run: bool = False) -> RunResult:
+def run(
+    at: dt.datetime,
+    *,
+    customers: Sequence[str] | None = None,
+    dry_run: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> RunResult:
     """Close every period that is due at an instant, with all use known now. A second run does nothing.
 
-    `customers` limits it to some, by key. `dry_run` writes nothing and shows the documents as drafts.
+    `customers` limits it to some, by key. `dry_run` writes nothing and shows the documents as drafts. `progress` is
+    told after each chunk how many contracts are done, of how many.
     """
     result = RunResult(at)
     contracts = Contract.objects.approved()
@@ -71,7 +78,10 @@ def run(at: dt.datetime, *, customers: Sequence[str] | None = None, dry_run: boo
     row = None if dry_run else BillRun.objects.create(at=at)
     prices = PriceBook()
     for start in range(0, len(ids), CHUNK):
-        _bill_chunk(ids[start : start + CHUNK], at, prices, result, dry_run=dry_run)
+        some = ids[start : start + CHUNK]
+        _bill_chunk(some, at, prices, result, dry_run=dry_run)
+        if progress is not None:
+            progress(start + len(some), len(ids))
     if row is not None:
         _record(row, result)
     return result

@@ -2,6 +2,9 @@
 
 import json
 import sys
+import time
+from functools import partial
+from threading import Timer
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -12,6 +15,47 @@ from revops.embedded.launcher import UnableToStart
 from revops.embedded.provisioning import UnableToPrepare, prepare
 from revops.embedded.roles import UnableToGrant
 
+# Seconds: a command that takes no longer says nothing; off a terminal a line follows a line after so long.
+PATIENCE = 1.0
+PACE = 5.0
+
+
+class Bar(tqdm):  # type: ignore[type-arg]
+    """How far a job is. It shows up after `delay` seconds even where nothing has been done by then."""
+
+    def __init__(self, *, delay: float, **given: Any) -> None:
+        super().__init__(delay=delay, **given)
+        self.alarm = Timer(max(0.0, delay), self.show)
+        self.alarm.daemon = True
+        if delay > 0:
+            self.alarm.start()
+
+    def show(self) -> None:
+        """The first sight of it; what `update` has shown by then is not shown again."""
+        if self.last_print_t <= self.start_t:
+            self.refresh()
+            self.last_print_t = time.time()
+
+    def close(self) -> None:
+        if hasattr(self, "alarm"):
+            self.alarm.cancel()
+        super().close()
+
+
+class Lines(Bar):
+    """The same off a terminal: a line now and then, and none at the end, where the result follows."""
+
+    @staticmethod
+    def status_printer(file: Any) -> Any:
+        return partial(print, file=file, flush=True)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> Any:
+        if msg == "":
+            return False  # a bar would be wiped off the screen
+        # The first line comes when the delay is over, whatever the pace after it.
+        self.mininterval = PACE
+        return super().display(msg, 0)
+
 
 class DatabaseCommand(BaseCommand):
     """A command that finds its databases running and migrated.
@@ -21,6 +65,7 @@ class DatabaseCommand(BaseCommand):
     """
 
     json_result = False
+    begun = 0.0
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
@@ -30,15 +75,23 @@ class DatabaseCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         prepare_database(self.say)
+        self.begun = time.monotonic()
         return super().execute(*args, **options)
 
     def say(self, text: str) -> None:
         self.stderr.write(text, self.style.NOTICE)
 
     def progress(self, total: int | None, label: str, unit: str = "it") -> "tqdm[Any]":
-        """A bar on stderr that shows up after a second; call its `update(n)`, and use it in a `with`."""
-        pace = 0.1 if sys.stderr.isatty() else 10.0
-        return tqdm(total=total, desc=label, unit=unit, unit_scale=True, delay=1, mininterval=pace, file=sys.stderr)
+        """How far a job is, on stderr once the command has run for a second: a bar, or off a terminal lines.
+
+        Call its `update(n)`, and use it in a `with`.
+        """
+        terminal = sys.stderr.isatty()
+        delay = PATIENCE - (time.monotonic() - self.begun)
+        given: dict[str, Any] = {"total": total, "desc": label, "unit": unit, "unit_scale": True, "file": sys.stderr}
+        if terminal:
+            return Bar(**given, delay=delay, mininterval=0.1)
+        return Lines(**given, delay=delay, mininterval=0.1, miniters=1, leave=False)
 
     def finish(self, document: Any, text: str, as_json: bool) -> None:
         """Print the result: `document` as JSON, or `text`. Money and quantities are strings in it already."""

@@ -32,14 +32,22 @@ class LoadingCommand(DatabaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         file: Path = options["file"]
         try:
-            words = decode(self.words, read_file(file))
-            load = self.load(words, Load(timezone.now(), file.name), publish=options["publish"])
+            with self.progress(None, f"Loading {file.name}", " objects") as bar:
+                words = decode(self.words, read_file(file))
+                bar.total = size(words)
+                load = Load(timezone.now(), file.name, progress=bar.update)
+                self.load(words, load, publish=options["publish"])
         except UnableToRead as error:
             raise CommandError(str(error)) from error
         except (InvalidDocument, UnableToLoad) as error:
             raise CommandError(f"{file} cannot be loaded, and nothing of it was:\n{listing(error.errors)}") from error
         document = {"changes": [asdict(change) for change in load.changes], "unchanged": load.unchanged}
         self.finish(document, report(load), options["json"])
+
+
+def size(words: Any) -> int:
+    """How many objects a file lists."""
+    return sum(len(listed) for listed in vars(words).values() if isinstance(listed, tuple))
 
 
 def report(load: Load) -> str:

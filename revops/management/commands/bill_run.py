@@ -24,7 +24,15 @@ class Command(DatabaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.check_customers(options["customer"] or [])
-        result = bill_run.run(options["at"], customers=options["customer"], dry_run=options["dry_run"])
+        with self.progress(None, "Billing", " contracts") as bar:
+
+            def move(done: int, of: int) -> None:
+                bar.total = of
+                bar.update(done - bar.n)
+
+            result = bill_run.run(
+                options["at"], customers=options["customer"], dry_run=options["dry_run"], progress=move
+            )
         document = {
             "at": result.at.isoformat(),
             "invoices": result.invoices,

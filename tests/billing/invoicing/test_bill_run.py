@@ -267,3 +267,13 @@ def test_billing_many_contracts_takes_as_many_queries_as_billing_few(
             assert bill_run.run(instant("2026-02-02"), customers=keys).failures == []
         counts.append(len(queries))
     assert counts[1] <= counts[0] + 2  # the number series is made once
+
+
+def test_a_run_tells_after_each_chunk_how_far_it_is(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bill_run, "CHUNK", 2)
+    version = shop.version(BASE)
+    for key in ("a", "b", "c"):
+        shop.sign(shop.customer(key), version)
+    told: list[tuple[int, int]] = []
+    bill_run.run(instant("2026-02-02"), progress=lambda done, of: told.append((done, of)))
+    assert told == [(2, 3), (3, 3)]
