@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.views import defaults
 from rest_framework.exceptions import APIException, Throttled
 
@@ -83,6 +83,8 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem(404, sentence(error, "There is nothing at this address."))
         case PermissionDenied():
             return Problem(403, sentence(error, "This is not allowed."))
+        case UnreadablePostError():
+            return Problem(400, "The body ended before its announced length.")
         case RequestDataTooBig():
             return Problem(413, "The body is larger than 16 MiB.")
         case SuspiciousOperation():

@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 
 def measure(size: int, workers: int, at: dt.datetime, say: Say) -> dict[str, Any]:
-    """The whole measurement; `workers` web server processes, and as many senders."""
+    """The whole measurement; `workers` web server processes, and SENDERS times as many senders."""
     load = Load(size, CUSTOMERS, at - SPAN - dt.timedelta(minutes=1), SPAN)
     with throw_away_databases(say):
         environment = environment_for(current_names())

@@ -1,6 +1,7 @@
 """Errors are problem documents, whatever goes wrong."""
 
 import pytest
+from django.http import UnreadablePostError
 
 from revops.api.problems import problem_of
 
@@ -88,6 +89,12 @@ def test_a_time_without_an_offset_is_refused(api: Api, company: Company) -> None
 
 def test_a_cursor_of_another_list_is_refused(api: Api) -> None:
     assert_problem(api.get("invoices?cursor=nonsense"), 400)
+
+
+def test_a_sender_that_hangs_up_is_no_fault_of_ours() -> None:
+    problem = problem_of(UnreadablePostError("cut"))
+    assert problem is not None
+    assert problem.status == 400
 
 
 def test_a_fault_of_ours_is_left_to_the_server() -> None:
