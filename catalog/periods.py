@@ -279,9 +279,7 @@ class BillingCalendar:
         origin, months = self._origin, self.interval.months
         if months is None:
             return origin + timedelta(days=index * (self.interval.days or 0))
-        return clamped(
-            origin.year, origin.month - 1 + index * months, self.bill_day or origin.day, self.overflow
-        )
+        return clamped(origin.year, origin.month - 1 + index * months, self.bill_day or origin.day, self.overflow)
 
     def _estimate(self, day: date) -> int:
         """An index at most a step or two away from the one that holds the local date."""

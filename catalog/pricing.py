@@ -370,9 +370,7 @@ def _graduated_percentage(fields: _Fields) -> GraduatedPercentage:
     rows = fields.rows("tiers", {"up_to", "rate_percent", "flat_amount"})
     return GraduatedPercentage(
         tuple(
-            RateTier(
-                row.number("up_to"), row.number("rate_percent") or ZERO, row.number("flat_amount") or ZERO
-            )
+            RateTier(row.number("up_to"), row.number("rate_percent") or ZERO, row.number("flat_amount") or ZERO)
             for row in rows
         )
     )
@@ -386,9 +384,7 @@ def _graduated_by_dimension(fields: _Fields) -> GraduatedByDimension:
             row.fail("unit_amounts", "invalid", "an object of dimension and unit price is expected")
             continue
         prices = _Fields(amounts, f"{row.path}unit_amounts.", row.errors)
-        tiers.append(
-            DimensionTier(row.number("up_to"), tuple((str(key), prices.amount(key)) for key in amounts))
-        )
+        tiers.append(DimensionTier(row.number("up_to"), tuple((str(key), prices.amount(key)) for key in amounts)))
     return GraduatedByDimension(tuple(tiers))
 
 

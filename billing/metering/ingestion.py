@@ -11,10 +11,11 @@ import logging
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from billing.metering.buckets import Addition, BucketKey, add_to_buckets, gather, prepare
 from billing.metering.decoding import Record, decode_batch, decode_record, instant_of
@@ -107,13 +108,12 @@ def ingest(
     Both databases have committed when it returns. Raises NotABatch for a body that is none, and UnableToIngest
     when a database does not answer; then nothing was accepted, and a repeat is safe.
     """
-    raws = decode_batch(batch) if isinstance(batch, bytes) else batch
-    records = [decode_record(raw) for raw in raws]
+    raws = decode_batch(batch) if isinstance(batch, bytes) else list(batch)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             # Each attempt has a receipt of its own, so that what one has held is never taken for another's.
             receipt = uuid.uuid4()
-            fates = _take_in(records, receipt, at, door, bound_source)
+            records, fates = _take_in(raws, receipt, at, door, bound_source)
             break
         except _DirectoryChanged:
             forget_directory()
@@ -123,7 +123,7 @@ def ingest(
                 continue
             if not isinstance(error, OperationalError | InterfaceError):
                 raise
-            logger.exception("A batch of %s records could not be taken in", len(records))
+            logger.exception("A batch of %s records could not be taken in", len(raws))
             raise UnableToIngest(
                 "The database does not answer. Nothing was accepted; send the batch again with the same ids."
             ) from error
@@ -144,10 +144,10 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _take_in(
-    records: Sequence[Record], receipt: uuid.UUID, at: dt.datetime, door: str, bound_source: str | None
-) -> list[Fate]:
+    raws: Iterable[Raw | bytes], receipt: uuid.UUID, at: dt.datetime, door: str, bound_source: str | None
+) -> tuple[list[Record], list[Fate]]:
     directory = current_directory()
-    decisions = label_all(records, directory, at, bound_source)
+    records, decisions = read_all(raws, directory, at, bound_source)
     ensure_partitions([label.occurred_at for label in decisions if isinstance(label, Label)])
     with transaction.atomic(durable=True), connection.wrap_database_errors:
         if directory.version is not None and directory.version != directory_version():
@@ -159,16 +159,38 @@ def _take_in(
         write_receipt(cursor, receipt, at, door, _totals(fates), _totals_by_source(records, fates))
         if accepted:
             _count(cursor, accepted, receipt, instant_of(at))
-    return fates
+    return records, fates
 
 
-def label_all(
-    records: Sequence[Record], directory: Directory, at: dt.datetime, bound_source: str | None = None
-) -> list[Label | Held]:
-    """Decide about every record; subjects not seen before are looked up together."""
-    directory.look_up({record.subject for record in records if record.subject})
+def read_all(
+    raws: Iterable[Raw | bytes], directory: Directory, at: dt.datetime, bound_source: str | None = None
+) -> tuple[list[Record], list[Label | Held]]:
+    """Decode and decide record by record, which keeps little in memory at a time.
+
+    Only records whose subjects the directory does not know yet wait until these are looked up, all together.
+    """
     arrival = instant_of(at)
-    return [decide_at(record, directory, arrival, bound_source) for record in records]
+    known = directory.customers
+    records: list[Record] = []
+    decisions: list[Label | Held] = []
+    waiting: list[int] = []
+    for raw in raws:
+        record = decode_record(raw)
+        if record.subject in known:
+            decisions.append(decide_at(record, directory, arrival, bound_source))
+            record.data = _READ
+        else:
+            waiting.append(len(records))
+            decisions.append(_WAITING)
+        records.append(record)
+    directory.look_up({records[index].subject for index in waiting})
+    for index in waiting:
+        decisions[index] = decide_at(records[index], directory, arrival, bound_source)
+    return records, decisions
+
+
+_READ: dict[str, Any] = {}  # what stands for data that have been read and are not needed any more
+_WAITING = Held(Reason.UNKNOWN_CUSTOMER, "")
 
 
 def _settle(

@@ -60,9 +60,7 @@ def test_naive_instants_and_empty_periods_are_refused() -> None:
 def test_the_overlap_of_periods_that_only_touch_is_nothing() -> None:
     january, february = Period(utc(2026, 1, 1), utc(2026, 2, 1)), Period(utc(2026, 2, 1), utc(2026, 3, 1))
     assert january.overlap(february) is None
-    assert january.overlap(Period(utc(2026, 1, 20), utc(2026, 3, 1))) == Period(
-        utc(2026, 1, 20), utc(2026, 2, 1)
-    )
+    assert january.overlap(Period(utc(2026, 1, 20), utc(2026, 3, 1))) == Period(utc(2026, 1, 20), utc(2026, 2, 1))
 
 
 def test_a_month_with_a_clock_change_has_its_days_but_an_hour_less() -> None:

@@ -63,9 +63,7 @@ def test_each_model_is_read_from_its_own_fields(price: dict[str, object], model:
 
 
 def test_tiers_of_percentages_and_dimensions_are_read() -> None:
-    percentages = parse_price(
-        {"model": "graduated_percentage", "tiers": [{"up_to": None, "rate_percent": "1"}]}
-    )
+    percentages = parse_price({"model": "graduated_percentage", "tiers": [{"up_to": None, "rate_percent": "1"}]})
     assert isinstance(percentages.model, GraduatedPercentage)
     assert percentages.model.tiers[0].rate_percent == 1
     dimensions = parse_price({"model": "graduated_by_dimension", "tiers": DIMENSIONS}).model
@@ -146,9 +144,7 @@ def test_a_null_field_counts_as_absent() -> None:
         ({"model": "per_unit", "unit_amount": "1", "unit_conversion": 5}, ("unit_conversion", "invalid")),
     ],
 )
-def test_a_price_that_cannot_be_read_names_the_field_and_why(
-    price: dict[str, object], fault: tuple[str, str]
-) -> None:
+def test_a_price_that_cannot_be_read_names_the_field_and_why(price: dict[str, object], fault: tuple[str, str]) -> None:
     assert faults(price) == {fault}
 
 

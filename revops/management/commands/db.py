@@ -35,9 +35,7 @@ class Command(BaseCommand):
         if options["action"] == "status":
             self.status(plan, options["json"])
         elif not plan.embedded:
-            raise CommandError(
-                "DATABASE_URL names a server that is not ours to start or stop. Unset it for our own."
-            )
+            raise CommandError("DATABASE_URL names a server that is not ours to start or stop. Unset it for our own.")
         elif options["action"] == "start":
             prepare_database(self.stderr.write)
             document = description(plan)
