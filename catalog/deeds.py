@@ -7,6 +7,7 @@ one operation for each row and shows what came of it, or why the operation could
 from __future__ import annotations
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -32,7 +33,7 @@ class Change:
     after: str
 
 
-class Deed:
+class Deed(ABC):
     """One deed of a desk. Subclasses name the permission and call the operation."""
 
     name: ClassVar[str]
@@ -47,13 +48,13 @@ class Deed:
         """Whether the button is shown on the row's page."""
         return True
 
+    @abstractmethod
     def changes(self, row: Any, at: dt.datetime) -> Sequence[Change]:
         """What the confirm page says of a row. Raises one of `refusals` where the deed cannot be done."""
-        raise NotImplementedError
 
+    @abstractmethod
     def do(self, row: Any, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
         """Call the one operation; returns what to say of it. Raises one of `refusals`."""
-        raise NotImplementedError
 
     def is_allowed(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm(self.permission))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from django.db.models import Prefetch, QuerySet
@@ -29,17 +30,19 @@ class ContractFilter(Page, frozen=True, kw_only=True):
     status: str | None = None
 
 
-class Listing(Door):
+class Listing(Door, ABC):
     """A list of rows, and one row by its key."""
 
     form: ClassVar[type[Page]] = Page
     key_field: ClassVar[str] = "key"
 
+    @abstractmethod
     def rows(self) -> QuerySet[Any]:
-        raise NotImplementedError
+        """The rows of the list, with what `render` reads."""
 
+    @abstractmethod
     def render(self, row: Any) -> dict[str, Any]:
-        raise NotImplementedError
+        """One row as JSON."""
 
     def matching(self, asked: Any) -> QuerySet[Any]:
         """The rows that pass the filters of the address."""
