@@ -16,7 +16,7 @@ from msgspec import Struct
 from billing.metering.aggregation import Partial
 from billing.metering.binary import bigints, instants, texts
 from billing.metering.decoding import QUARTER, datetime_of
-from billing.metering.labelling import Reading
+from billing.metering.labelling import Label
 
 # customer, meter, start (microseconds since EPOCH, a multiple of a quarter), group
 BucketKey = tuple[int, int, int, str]
@@ -38,34 +38,38 @@ class Addition(Struct):
         return self.maximum is None and self.minimum is None and self.latest is None and self.weighted is None
 
 
-def gather(
-    additions: dict[BucketKey, Addition], customer_id: int, occurred_at: int, readings: Iterable[Reading]
-) -> None:
-    """Add the readings of one event. Call within `exact_arithmetic()`."""
-    starts_at = occurred_at - occurred_at % QUARTER
-    for reading in readings:
-        meter = reading.meter
-        key = (customer_id, meter.id, starts_at, reading.group)
-        addition = additions.get(key)
-        if addition is None:
-            addition = additions[key] = Addition()
-        addition.n += 1
-        kind, value = meter.aggregation, reading.value
-        if value is None or isinstance(value, str):
-            continue  # count keeps only n; the values of unique_count stay with the events
-        if kind == "sum" or kind == "avg":
-            addition.total = value if addition.total is None else addition.total + value
-        elif kind == "max":
-            addition.maximum = value if addition.maximum is None else max(addition.maximum, value)
-        elif kind == "min":
-            addition.minimum = value if addition.minimum is None else min(addition.minimum, value)
-        elif kind == "latest":
-            here = (occurred_at, value)
-            addition.latest = here if addition.latest is None else max(addition.latest, here)
-        else:
-            weighted = value * (starts_at + QUARTER - occurred_at)
-            addition.total = value if addition.total is None else addition.total + value
-            addition.weighted = weighted if addition.weighted is None else addition.weighted + weighted
+def gather(additions: dict[BucketKey, Addition], labels: Iterable[Label]) -> None:
+    """Add the readings of events. Call within `exact_arithmetic()`."""
+    for label in labels:
+        customer_id, occurred_at = label.customer_id, label.occurred_at
+        starts_at = occurred_at - occurred_at % QUARTER
+        for reading in label.readings:
+            meter, value = reading.meter, reading.value
+            key = (customer_id, meter.id, starts_at, reading.group)
+            addition = additions.get(key)
+            if addition is None:
+                addition = additions[key] = Addition()
+            addition.n += 1
+            # A count keeps only n; the values of unique_count stay with the events.
+            if value is not None and type(value) is not str:
+                _keep(addition, meter.aggregation, occurred_at, value)  # type: ignore[arg-type]  # no text
+
+
+def _keep(addition: Addition, aggregation: str, occurred_at: int, value: Number) -> None:
+    """Add a value to what this aggregation keeps."""
+    if aggregation == "sum" or aggregation == "avg":
+        addition.total = value if addition.total is None else addition.total + value
+    elif aggregation == "max":
+        addition.maximum = value if addition.maximum is None else max(addition.maximum, value)
+    elif aggregation == "min":
+        addition.minimum = value if addition.minimum is None else min(addition.minimum, value)
+    elif aggregation == "latest":
+        here = (occurred_at, value)
+        addition.latest = here if addition.latest is None else max(addition.latest, here)
+    else:
+        weighted = value * (QUARTER - occurred_at % QUARTER)
+        addition.total = value if addition.total is None else addition.total + value
+        addition.weighted = weighted if addition.weighted is None else addition.weighted + weighted
 
 
 # Counts, sums and averages keep two numbers; they are most of what there is.

@@ -7,7 +7,7 @@ it is stamped, and buckets follow in the same transaction.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from billing.metering.aggregation import Partial, fold
 from billing.metering.buckets import Addition, BucketKey, Number, add_to_buckets, gather, prepare, put_partials
 from billing.metering.decoding import QUARTER, datetime_of, decode_data, decode_record, instant_of, register_key
 from billing.metering.directory import MeterPlan, directory_version, meter_plan
-from billing.metering.labelling import Held, Reading, read_meters
+from billing.metering.labelling import Held, Label, Reading, read_meters
 from billing.metering.standing import plans_of, readings_of, sample_of, standing_events
 from billing.metering.storage import bulk_cursor, take_clocks
 from billing.models import Correction, CorrectionKind, Event, Register
@@ -112,8 +112,8 @@ def _adjust_buckets(event: Event, taken: list[Reading], given: list[Reading], cl
     plus: dict[BucketKey, Addition] = {}
     minus: dict[BucketKey, Addition] = {}
     with exact_arithmetic():
-        gather(plus, event.customer_id, occurred_at, [one for one in given if one.meter.aggregation not in REBUILT])
-        gather(minus, event.customer_id, occurred_at, [one for one in taken if one.meter.aggregation not in REBUILT])
+        gather(plus, [_label(event, given)])
+        gather(minus, [_label(event, taken)])
         for key, addition in minus.items():
             plus[key] = _less(plus.get(key, Addition()), addition)
     cursor = bulk_cursor()
@@ -125,6 +125,12 @@ def _adjust_buckets(event: Event, taken: list[Reading], given: list[Reading], cl
         for group in groups:
             rebuilt[event.customer_id, meter.id, starts_at, group] = folded.get(group, Partial())
     put_partials(cursor, rebuilt, clocks)
+
+
+def _label(event: Event, readings: Iterable[Reading]) -> Label:
+    """The part of an event's readings that a difference can change."""
+    some = [reading for reading in readings if reading.meter.aggregation not in REBUILT]
+    return Label(event.source_id, event.customer_id, instant_of(event.occurred_at), some)
 
 
 def _less(one: Addition, other: Addition) -> Addition:

@@ -202,6 +202,22 @@ def _hashed(source: str) -> blake2b:
 
 def parse_time(text: str) -> int | None:
     """An RFC 3339 time as microseconds since EPOCH, cut off after the sixth decimal; None if it is none."""
+    second = _seconds.get(text[:19])
+    if second is not None and text[-1] == "Z":
+        if len(text) == 20:
+            return second
+        decimals = text[20:-1]
+        if text[19] == "." and decimals.isdecimal() and decimals.isascii():
+            return second + int(decimals[:6].ljust(6, "0"))
+    return _parse_any_time(text)
+
+
+# Whole seconds in UTC that were read lately: events of a batch share them.
+_seconds: dict[str, int] = {}
+MOST_SECONDS = 10_000
+
+
+def _parse_any_time(text: str) -> int | None:
     if not _RFC_3339(text):
         return None
     try:
@@ -209,7 +225,13 @@ def parse_time(text: str) -> int | None:
     except ValueError:
         return None  # the thirtieth of February, or a leap second
     instant = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    return instant if _FIRST <= instant <= _LAST else None
+    if not _FIRST <= instant <= _LAST:
+        return None
+    if text[-1] == "Z":
+        if len(_seconds) >= MOST_SECONDS:
+            _seconds.clear()
+        _seconds[text[:19]] = instant - since.microseconds
+    return instant
 
 
 def _fault(text: bytes, said: Envelope, data: dict[str, Any] | None, occurred_at: int | None) -> str | None:

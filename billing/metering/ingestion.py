@@ -237,12 +237,12 @@ def _count(cursor: Cursor, events: Sequence[Accepted], receipt: uuid.UUID, arriv
     """Stamp new events with their customers' clocks, store them, and add them to the buckets."""
     earliest: dict[int, int] = {}
     additions: dict[BucketKey, Addition] = {}
+    for _, label in events:
+        customer, occurred_at = label.customer_id, label.occurred_at
+        if occurred_at < earliest.setdefault(customer, occurred_at):
+            earliest[customer] = occurred_at
     with exact_arithmetic():
-        for _, label in events:
-            customer, occurred_at = label.customer_id, label.occurred_at
-            if occurred_at < earliest.get(customer, occurred_at + 1):
-                earliest[customer] = occurred_at
-            gather(additions, customer, occurred_at, label.readings)
+        gather(additions, [label for _, label in events])
     packed = pack_events(events, receipt, arrival)
     prepared = prepare(additions)
     # From here to the commit, other batches of these customers wait.

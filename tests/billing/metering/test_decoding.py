@@ -174,3 +174,21 @@ class TestATime:
     )  # fmt: skip
     def test_without_an_offset_or_off_the_calendar_is_none(self, text: str) -> None:
         assert parse_time(text) is None
+
+    def test_is_read_the_same_whatever_was_read_before_in_its_second(self) -> None:
+        second = instant_of(dt.datetime(2026, 3, 4, 5, 6, 7, tzinfo=dt.UTC))
+        assert parse_time("2026-03-04T05:06:07Z") == second
+        tails = {
+            ".5Z": 500_000,
+            ".1234567Z": 123_456,
+            ".000001Z": 1,
+            "Z": 0,
+            "+00:00": 0,
+            "z": 0,
+            ".25-01:00": 3600250000,
+        }
+        assert {tail: parse_time(f"2026-03-04T05:06:07{tail}") for tail in tails} == {
+            tail: second + microseconds for tail, microseconds in tails.items()
+        }
+        for tail in ("", ".Z", ",5Z", "xZ", "ZZ", ".5xZ", ".\u0665Z", ".-5Z", "+01:00Z", " Z"):
+            assert parse_time(f"2026-03-04T05:06:07{tail}") is None
