@@ -18,7 +18,7 @@ from billing.metering.aggregation import Partial, fold
 from billing.metering.buckets import Addition, BucketKey, Number, add_to_buckets, gather, prepare, put_partials
 from billing.metering.decoding import QUARTER, datetime_of, decode_data, decode_record, instant_of, register_key
 from billing.metering.directory import MeterPlan, directory_version, meter_plan
-from billing.metering.labelling import Held, Label, Reading, read_meters
+from billing.metering.labelling import Held, Label, Reading, meter_ids, read_meters
 from billing.metering.standing import plans_of, readings_of, sample_of, standing_events
 from billing.metering.storage import bulk_cursor, take_clocks
 from billing.models import Correction, CorrectionKind, Event, Register
@@ -130,7 +130,7 @@ def _adjust_buckets(event: Event, taken: list[Reading], given: list[Reading], cl
 def _label(event: Event, readings: Iterable[Reading]) -> Label:
     """The part of an event's readings that a difference can change."""
     some = [reading for reading in readings if reading.meter.aggregation not in REBUILT]
-    return Label(event.source_id, event.customer_id, instant_of(event.occurred_at), some)
+    return Label(event.source_id, event.customer_id, instant_of(event.occurred_at), some, meter_ids(some))
 
 
 def _less(one: Addition, other: Addition) -> Addition:

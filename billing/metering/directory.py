@@ -39,7 +39,7 @@ class MeterPlan(Struct, frozen=True, gc=False):
     """How a meter counts an event of its type.
 
     `filters` are texts allowed per property (None allows its absence); `groups` remembers the text of each set of
-    group-by values.
+    group-by values (of a single one: of the value itself).
     """
 
     id: int
@@ -49,7 +49,20 @@ class MeterPlan(Struct, frozen=True, gc=False):
     group_by: tuple[str, ...]
     filters: tuple[tuple[str, frozenset[str | None]], ...]
     allows_negative: bool
-    groups: dict[tuple[str | None, ...], str]
+    groups: dict[str | tuple[str | None, ...], str]
+
+
+class EventType(Struct, frozen=True, gc=False):
+    """The meters that count events of a type. `ids` are those of all of them, where none has a filter."""
+
+    meters: tuple[MeterPlan, ...]
+    ids: tuple[int, ...] | None
+
+
+def event_type(meters: Iterable[MeterPlan]) -> EventType:
+    plans = tuple(meters)
+    is_filtered = any(plan.filters for plan in plans)
+    return EventType(plans, None if is_filtered else tuple(plan.id for plan in plans))
 
 
 class KnownCustomer(Struct, frozen=True, gc=False):
@@ -66,12 +79,12 @@ class Directory:
         self,
         version: str | None,
         sources: Mapping[str, KnownSource],
-        meters: Mapping[str, tuple[MeterPlan, ...]],
+        types: Mapping[str, EventType],
         customers: dict[str, KnownCustomer | None] | None = None,
     ) -> None:
         self.version = version
         self.sources = sources
-        self.meters = meters
+        self.types = types
         self.customers: dict[str, KnownCustomer | None] = customers or {}
 
     def look_up(self, subjects: Collection[str]) -> None:
@@ -124,7 +137,7 @@ def load_directory(version: str | None) -> Directory:
     by_type: dict[str, list[MeterPlan]] = {}
     for meter in Meter.objects.order_by("id"):
         by_type.setdefault(meter.event_type, []).append(meter_plan(meter))
-    return Directory(version, sources, {type: tuple(plans) for type, plans in by_type.items()})
+    return Directory(version, sources, {type: event_type(plans) for type, plans in by_type.items()})
 
 
 def meter_plan(meter: Meter) -> MeterPlan:

@@ -273,11 +273,11 @@ def _totals_by_source(records: Sequence[Record], fates: Sequence[Fate]) -> Mappi
 
 def _supersede(records: Sequence[Record], fates: Sequence[Fate], at: dt.datetime) -> None:
     """What was held under an id that is accepted now needs no review. Done for duplicates too: a crash heals."""
-    keys = {record.key for record, fate in zip(records, fates, strict=True) if record.key and isinstance(fate, str)}
-    if not keys:
+    if all(type(fate) is Held for fate in fates):
         return
+    pairs = zip(records, fates, strict=True)
     try:
-        supersede(keys, at)
+        supersede((record.key for record, fate in pairs if record.key and type(fate) is not Held), at)
     except (DatabaseError, InterfaceError):
         # The batch is in; the next repeat of any of its records does this again.
         logger.exception("Held records of accepted ids could not be resolved")

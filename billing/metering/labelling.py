@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -61,10 +61,7 @@ class Label(Struct, frozen=True, gc=False):
     customer_id: int
     occurred_at: int
     readings: list[Reading]
-
-    @property
-    def meters(self) -> tuple[int, ...]:
-        return tuple([reading.meter.id for reading in self.readings])
+    meters: tuple[int, ...]
 
 
 def decide(record: Record, directory: Directory, at: dt.datetime, bound_source: str | None = None) -> Label | Held:
@@ -82,22 +79,28 @@ def decide_at(record: Record, directory: Directory, arrival: int, bound_source: 
     source = directory.sources.get(record.source) if may_report else None
     if record.fault is not None or source is None or not (record.id and record.type and record.subject):
         return _unusable(record, source is not None, may_report)
-    meters = directory.meters.get(record.type)
-    read = read_meters(meters, record.data) if meters else []
+    type = directory.types.get(record.type)
+    read = read_meters(type.meters, record.data) if type else []
     if isinstance(read, Held) and read.reason is Reason.MISSING_FIELD:
         return read
     occurred_at = arrival if record.occurred_at is None else record.occurred_at
     if occurred_at > arrival + source.clock_skew:
         return Held(Reason.TIME_IN_FUTURE, "its time is later than the clock skew of the source allows")
-    if meters is None:
+    if type is None:
         return Held(Reason.UNKNOWN_EVENT_TYPE, f"no meter counts events of type {record.type!r}")
     customer = directory.customers.get(record.subject)
     if customer is None:
         return Held(Reason.UNKNOWN_CUSTOMER, f"no customer has the subject {record.subject!r}")
     for starts_at, ends_at in customer.spans:
         if starts_at <= occurred_at < ends_at:
-            return read if isinstance(read, Held) else Label(source.id, customer.id, occurred_at, read)
+            if isinstance(read, Held):
+                return read
+            return Label(source.id, customer.id, occurred_at, read, type.ids or meter_ids(read))
     return Held(Reason.NO_ACTIVE_CONTRACT, "no approved contract of the customer runs at its time")
+
+
+def meter_ids(readings: Iterable[Reading]) -> tuple[int, ...]:
+    return tuple([reading.meter.id for reading in readings])
 
 
 def read_meters(meters: tuple[MeterPlan, ...], data: Mapping[str, Any]) -> list[Reading] | Held:
@@ -142,13 +145,9 @@ def _value(meter: MeterPlan, data: Mapping[str, Any]) -> int | Decimal | str | M
 
 
 def _group(meter: MeterPlan, data: Mapping[str, Any]) -> str | InvalidValue:
-    plain = [data.get(path) for path in meter.group_by]
-    values = tuple(plain)
-    for value in plain:
-        if type(value) is not str:
-            break
-    else:
-        known = meter.groups.get(values)
+    if len(meter.group_by) == 1:
+        plain = data.get(meter.group_by[0])
+        known = meter.groups.get(plain) if type(plain) is str else None
         if known is not None:
             return known
     return _read_group(meter, data)
@@ -162,12 +161,19 @@ def _read_group(meter: MeterPlan, data: Mapping[str, Any]) -> str | InvalidValue
             return found
         texts.append(found if isinstance(found, str) else None)
     values = tuple(texts)
+    known = meter.groups.get(values)
+    return known if known is not None else _new_group(meter, values)
+
+
+def _new_group(meter: MeterPlan, values: tuple[str | None, ...]) -> str | InvalidValue:
     text = msgspec.json.encode(values)
     if len(text) > MAX_GROUP:
         return InvalidValue(meter.group_by[0], f"group-by values are longer than {MAX_GROUP} bytes")
     if len(meter.groups) >= MAX_GROUPS_REMEMBERED:
         meter.groups.clear()
     group = meter.groups[values] = text.decode()
+    if len(values) == 1 and values[0] is not None:
+        meter.groups[values[0]] = group
     return group
 
 

@@ -87,7 +87,7 @@ SUPERSEDE = """
 def supersede(keys: Iterable[bytes], at: dt.datetime) -> int:
     """Resolve what is open under keys that have been accepted since; conflicts stay. Returns how many.
 
-    One small query where nothing is open.
+    One small query where nothing is open; `keys` are not looked at then.
     """
     with connections[router.db_for_write(HeldRecord)].cursor() as cursor:
         cursor.execute(IS_ANY_OPEN)

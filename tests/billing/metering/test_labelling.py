@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from billing.metering.decoding import decode_record, instant_of
-from billing.metering.directory import FOR_EVER, Directory, KnownCustomer, KnownSource, meter_plan
+from billing.metering.directory import FOR_EVER, Directory, KnownCustomer, KnownSource, event_type, meter_plan
 from billing.metering.labelling import Held, Label, decide
 from catalog.models import Meter
 from tests.factories import event
@@ -23,7 +23,7 @@ def meter(aggregation: str = "sum", **terms: Any) -> Meter:
 
 
 def directory(*meters: Meter, spans: tuple[tuple[int, int], ...] = ((STARTS, FOR_EVER),)) -> Directory:
-    by_type = {"llm.request": tuple(meter_plan(one) for one in meters or [meter()])}
+    by_type = {"llm.request": event_type(meter_plan(one) for one in meters or [meter()])}
     return Directory(None, {"gw": KnownSource(7, FIVE_MINUTES)}, by_type, {"acme": KnownCustomer(3, spans)})
 
 
