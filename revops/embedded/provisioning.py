@@ -178,9 +178,10 @@ def sole_migrator() -> Iterator[None]:
 
 
 def read_connections_anew() -> None:
-    """The server may have had to move to another port since the settings were read."""
-    settings.PLAN = connection_settings(os.environ)
-    for alias, fresh in settings.PLAN.databases.items():
-        connection = connections[alias]
-        for kept in (settings.DATABASES[alias], connection.settings_dict):
-            kept.update({key: fresh[key] for key in ("USER", "PASSWORD", "HOST", "PORT")})
+    """The server may have had to move to another port since the settings were read. Whoever is connected stays who."""
+    plan = settings.PLAN = connection_settings(os.environ)
+    for alias in ALIASES:
+        as_roles = [plan.databases_as(role)[alias] for role in ("application", "owner")]
+        fresh = {one["USER"]: {key: one[key] for key in ("PASSWORD", "HOST", "PORT")} for one in as_roles}
+        for kept in (settings.DATABASES[alias], connections[alias].settings_dict):
+            kept.update(fresh.get(kept["USER"], {}))
