@@ -123,7 +123,7 @@ def ingest(
                 continue
             if not isinstance(error, OperationalError | InterfaceError):
                 raise
-            logger.exception("A batch of %s records could not be taken in", len(raws))
+            logger.error("A batch of %s records could not be taken in: %s", len(raws), error)
             raise UnableToIngest(
                 "The database does not answer. Nothing was accepted; send the batch again with the same ids."
             ) from error
@@ -278,6 +278,6 @@ def _supersede(records: Sequence[Record], fates: Sequence[Fate], at: dt.datetime
     pairs = zip(records, fates, strict=True)
     try:
         supersede((record.key for record, fate in pairs if record.key and type(fate) is not Held), at)
-    except (DatabaseError, InterfaceError):
+    except (DatabaseError, InterfaceError) as error:
         # The batch is in; the next repeat of any of its records does this again.
-        logger.exception("Held records of accepted ids could not be resolved")
+        logger.error("Held records of accepted ids could not be resolved: %s", error)
