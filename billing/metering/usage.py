@@ -56,9 +56,9 @@ _MEASURE = """
     CROSS JOIN LATERAL (
         SELECT sum(bucket.n) AS n, sum(bucket.total) AS total, max(bucket.maximum) AS maximum,
             min(bucket.minimum) AS minimum,
-            sum(bucket.weighted + bucket.total * 1000000 * extract(
+            sum(CASE WHEN bucket.weighted IS NOT NULL THEN bucket.weighted + bucket.total * 1000000 * extract(
                 epoch FROM asked.ends_at - bucket.starts_at - interval '15 minutes'
-            )) AS weighted
+            ) END) AS weighted
         FROM billing_bucket bucket
         WHERE bucket.customer_id = asked.customer_id AND bucket.meter_id = asked.meter_id
           AND bucket.starts_at >= asked.starts_at AND bucket.starts_at < asked.ends_at
