@@ -42,8 +42,10 @@ _CHANGED_SINCE = """
 """
 """Closed periods whose use or terms moved since they were rated. `dirty_from` keeps the look at buckets short."""
 
-_CLOSES = """
-    WITH reopened AS (
+_CLOSES = (
+    "WITH moved AS ("
+    + _CHANGED_SINCE.replace("%s", "%(customers)s")
+    + """), reopened AS (
         SELECT contract_id, starts_at, ends_at FROM billing_periodclose closed
         WHERE contract_id = ANY(%(contracts)s) AND reopened_at IS NOT NULL AND NOT EXISTS (
             SELECT 1 FROM billing_periodclose again
@@ -54,10 +56,10 @@ _CLOSES = """
     SELECT DISTINCT contract_id, starts_at, ends_at, true, false, '', 0::numeric FROM reopened
     UNION ALL
     SELECT * FROM (
-        SELECT contract_id, starts_at, ends_at, false, stale OR id = ANY(%(moved)s), tax_code, tax_percent
+        SELECT contract_id, starts_at, ends_at, false, stale OR id IN (SELECT id FROM moved), tax_code, tax_percent
         FROM billing_periodclose
         WHERE contract_id = ANY(%(contracts)s) AND reopened_at IS NULL AND (
-            stale OR id = ANY(%(moved)s) OR contract_id IN (SELECT contract_id FROM reopened)
+            stale OR id IN (SELECT id FROM moved) OR contract_id IN (SELECT contract_id FROM reopened)
             OR (contract_id, starts_at) IN (
                 SELECT contract_id, max(starts_at) FROM billing_periodclose
                 WHERE contract_id = ANY(%(contracts)s) AND reopened_at IS NULL
@@ -67,6 +69,7 @@ _CLOSES = """
         ORDER BY starts_at
     ) standing
 """
+)
 """Of each contract: periods that a void opened and no run has closed since; then, in order, the closed periods that a
 run or a preview reads."""
 
@@ -129,11 +132,10 @@ def load(contracts: Sequence[Contract], agreements: Mapping[int, Agreement], at:
 def _closes(contracts: Sequence[Contract]) -> dict[int, Ledger]:
     """The latest closed period of each contract, all stale ones, and all where one was opened again by a void."""
     ids = [contract.pk for contract in contracts]
-    moved = changed_since([contract.customer_id for contract in contracts])
     reopened: dict[int, set[Period]] = defaultdict(set)
     closed: dict[int, dict[Period, Closed]] = defaultdict(dict)
     with connection.cursor() as cursor:
-        cursor.execute(_CLOSES, {"contracts": ids, "moved": moved})
+        cursor.execute(_CLOSES, {"contracts": ids, "customers": [contract.customer_id for contract in contracts]})
         for pk, starts_at, ends_at, is_open, is_stale, tax_code, tax_percent in cursor.fetchall():
             if is_open:
                 reopened[pk].add(Period(starts_at, ends_at))
@@ -208,7 +210,8 @@ def _read_usage(
         for pk, found in periods.items()
     }
     without = {customers[pk] for pk, asks in needs.items() if not asks}
-    clocks = dict(UsageClock.objects.filter(customer_id__in=without).values_list("customer_id", "clock"))
+    read = UsageClock.objects.filter(customer_id__in=without).values_list("customer_id", "clock")
+    clocks = dict(read) if without else {}
     measured = measure([ask for asks in needs.values() for ask in asks])
     for pk, asks in needs.items():
         ledger = ledgers[pk]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Decimal
@@ -46,23 +46,37 @@ class Measured:
 
 _MEASURE = """
     WITH asked AS (
-        SELECT * FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[])
-            AS asked (ask, customer_id, meter_id, starts_at, ends_at, aggregation)
+        SELECT asked.*, meter.aggregation
+        FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
+            AS asked (ask, customer_id, meter_id, starts_at, ends_at)
+        JOIN catalog_meter meter ON meter.id = asked.meter_id
     )
-    SELECT asked.ask, coalesce(clock.clock, 0), coalesce(used.n, 0), used.total, used.maximum, used.minimum,
-        used.weighted, latest.latest, latest.latest_at, latest.latest_clock
+    SELECT asked.ask, asked.aggregation, coalesce(clock.clock, 0), coalesce(used.n, 0), used.total,
+        extreme.maximum, extreme.minimum, weighed.weighted, latest.latest, latest.latest_at, latest.latest_clock
     FROM asked
     LEFT JOIN billing_usageclock clock ON clock.customer_id = asked.customer_id
     CROSS JOIN LATERAL (
-        SELECT sum(bucket.n) AS n, sum(bucket.total) AS total, max(bucket.maximum) AS maximum,
-            min(bucket.minimum) AS minimum,
-            sum(CASE WHEN bucket.weighted IS NOT NULL THEN bucket.weighted + bucket.total * 1000000 * extract(
-                epoch FROM asked.ends_at - bucket.starts_at - interval '15 minutes'
-            ) END) AS weighted
+        SELECT sum(bucket.n) AS n, sum(bucket.total) AS total
         FROM billing_bucket bucket
         WHERE bucket.customer_id = asked.customer_id AND bucket.meter_id = asked.meter_id
           AND bucket.starts_at >= asked.starts_at AND bucket.starts_at < asked.ends_at
     ) used
+    CROSS JOIN LATERAL (
+        SELECT max(bucket.maximum) AS maximum, min(bucket.minimum) AS minimum
+        FROM billing_bucket bucket
+        WHERE asked.aggregation IN ('max', 'min')
+          AND bucket.customer_id = asked.customer_id AND bucket.meter_id = asked.meter_id
+          AND bucket.starts_at >= asked.starts_at AND bucket.starts_at < asked.ends_at
+    ) extreme
+    CROSS JOIN LATERAL (
+        SELECT sum(bucket.weighted + bucket.total * 1000000 * extract(
+            epoch FROM asked.ends_at - bucket.starts_at - interval '15 minutes'
+        )) AS weighted
+        FROM billing_bucket bucket
+        WHERE asked.aggregation = 'weighted_sum'
+          AND bucket.customer_id = asked.customer_id AND bucket.meter_id = asked.meter_id
+          AND bucket.starts_at >= asked.starts_at AND bucket.starts_at < asked.ends_at
+    ) weighed
     LEFT JOIN LATERAL (
         SELECT bucket.latest, bucket.latest_at, bucket.latest_clock
         FROM billing_bucket bucket
@@ -74,38 +88,38 @@ _MEASURE = """
         LIMIT 1
     ) latest ON true
 """
-"""One statement, so that the clock and the buckets are of one snapshot."""
+"""One statement, so that the clock and the buckets are of one snapshot. Buckets are read again only by the aggregations
+that keep more than a count and a total."""
 
 
 def measure(asks: Sequence[Ask]) -> dict[Ask, Measured]:
     """Answer every ask, in one query for all that buckets answer. Nothing used is zero. Raises UnableToMeasure."""
     if not asks:
         return {}
-    meters = Meter.objects.in_bulk({ask.meter_id for ask in asks})
     measured: dict[Ask, Measured] = {}
     distinct: list[tuple[Ask, int]] = []
-    for index, clock, n, *numbers in _read(asks, meters):
+    for index, aggregation, clock, n, *numbers in _read(asks):
         ask = asks[index]
-        _check_quarters(ask.period)
-        meter = meters[ask.meter_id]
-        if n and meter.aggregation == Aggregation.UNIQUE_COUNT:
+        if n and aggregation == Aggregation.UNIQUE_COUNT:
             distinct.append((ask, clock))
             continue
-        quantity = value(meter.aggregation, _partial(ask, int(n), *numbers), ask.period) if n else ZERO
+        quantity = value(aggregation, _partial(ask, int(n), *numbers), ask.period) if n else ZERO
         measured[ask] = Measured(quantity, int(n), clock)
+    meters = Meter.objects.in_bulk({ask.meter_id for ask, _ in distinct})
     for ask, clock in distinct:
         measured[ask] = _distinct(ask, meters[ask.meter_id], clock)
     return measured
 
 
-def _read(asks: Sequence[Ask], meters: Mapping[int, Meter]) -> Iterable[tuple[Any, ...]]:
+def _read(asks: Sequence[Ask]) -> Iterable[tuple[Any, ...]]:
+    for ask in asks:
+        _check_quarters(ask.period)
     columns: list[Any] = [
         list(range(len(asks))),
         [ask.customer_id for ask in asks],
         [ask.meter_id for ask in asks],
         [ask.period.starts_at for ask in asks],
         [ask.period.ends_at for ask in asks],
-        [meters[ask.meter_id].aggregation for ask in asks],
     ]
     with connection.cursor() as cursor:
         cursor.execute(_MEASURE, columns)
