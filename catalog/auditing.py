@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.apps import apps
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
+from django.db.models import F, Q
 from simple_history.models import HistoricalRecords
 
 
@@ -47,11 +49,53 @@ def facts() -> Iterator[type[Fact]]:
     return (model for model in apps.get_models() if issubclass(model, Fact))
 
 
-def sign(row: models.Model, at: dt.datetime, by: AbstractBaseUser | None, reason: str) -> None:
-    """Say when, who and why, for the history the next `save()` of the row writes. No user: nobody signed in."""
+OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """Whoever calls with an API key: where two persons are needed, a key is one of them."""
+
+    id: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"API key {self.name}"
+
+
+Actor = AbstractBaseUser | KeyHolder | str | None
+"""Who did something: a person signed in, an API key, or the name of whatever did it instead (a bill run).
+
+None where nobody signed in: the operator at the command line.
+"""
+
+
+def name_of(by: Actor) -> str:
+    """Who, as it is kept in a column; empty where nobody was signed in."""
+    return by.get_username() if isinstance(by, AbstractBaseUser) else str(by or "")
+
+
+def identity(by: Actor) -> str:
+    """Who, told apart from everybody else: `user:7`, `key:3`, or `operator`."""
+    if isinstance(by, AbstractBaseUser):
+        return f"user:{by.pk}"
+    return f"key:{by.id}" if isinstance(by, KeyHolder) else by or OPERATOR
+
+
+def two_persons() -> Q:
+    """Whoever submitted did not approve; the operator at the command line stands for both."""
+    return Q(approved_by__in=["", OPERATOR]) | ~Q(approved_by=F("submitted_by"))
+
+
+def sign(row: models.Model, at: dt.datetime, by: Actor, reason: str) -> None:
+    """Say when, who and why, for the history the next `save()` of the row writes.
+
+    Who is no user is named with the reason.
+    """
+    is_user = isinstance(by, AbstractBaseUser)
     row._history_date = at  # type: ignore[attr-defined]
-    row._history_user = by  # type: ignore[attr-defined]
-    row._change_reason = reason  # type: ignore[attr-defined]
+    row._history_user = by if is_user else None  # type: ignore[attr-defined]
+    row._change_reason = reason if is_user or by is None else f"{reason} ({name_of(by)})"  # type: ignore[attr-defined]
 
 
 def create_signed(rows: Sequence[models.Model]) -> None:

@@ -12,7 +12,7 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 
-from catalog.auditing import history
+from catalog.auditing import history, two_persons
 from catalog.money import UnknownCurrency, minor_places
 from catalog.pricing import PriceRule, parse_price
 
@@ -191,11 +191,16 @@ class PlanVersion(models.Model):
     status = models.CharField(max_length=10, choices=VersionStatus, default=VersionStatus.DRAFT)
     effective_from = models.DateField(null=True, blank=True, help_text="Empty: from ever.")
     published_at = models.DateTimeField(null=True, blank=True, editable=False)
+    submitted_by = models.CharField(max_length=80, blank=True, editable=False, help_text="user:ID, key:ID or operator.")
+    approved_by = models.CharField(max_length=80, blank=True, editable=False, help_text="Another than submitted it.")
     history = history()
     objects = PlanVersionQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["plan", "number"], name="plan_version_number")]
+        constraints = [
+            models.UniqueConstraint(fields=["plan", "number"], name="plan_version_number"),
+            models.CheckConstraint(condition=two_persons(), name="plan_version_two_persons"),
+        ]
         permissions = [
             ("submit_planversion", "Can submit a plan version for review"),
             ("publish_planversion", "Can approve and publish a plan version"),

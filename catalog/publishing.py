@@ -11,11 +11,10 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Max
 
-from catalog.auditing import sign
+from catalog.auditing import Actor, identity, sign
 from catalog.models import (
     BillingTime,
     Meter,
@@ -27,7 +26,7 @@ from catalog.models import (
     PriceTier,
     VersionStatus,
 )
-from catalog.money import UnknownCurrency, minor_places
+from catalog.money import UnknownCurrency, exact, minor_places
 from catalog.pricing import ARITHMETIC_FIELDS, FieldError, InvalidPrice, known_models, parse_price
 
 STORED_FIELDS = frozenset(
@@ -44,6 +43,8 @@ STORED_FIELDS = frozenset(
     }
 )
 OPERATOR = "by the operator at the command line"
+LONGEST_NAME = 200
+LARGEST_AMOUNT = 10**18  # what the columns of amounts hold is below it
 
 
 class UnableToPublish(Exception):
@@ -83,7 +84,7 @@ def draft_version(
     prices: Sequence[PriceDraft],
     at: dt.datetime,
     effective_from: dt.date | None = None,
-    by: AbstractBaseUser | None = None,
+    by: Actor = None,
     reason: str = "",
 ) -> PlanVersion:
     """Add the next version of a plan, as a draft. Raises UnableToPublish where its prices cannot be read."""
@@ -97,26 +98,63 @@ def draft_version(
         version = PlanVersion(plan=plan, number=latest + 1, currency=currency, effective_from=effective_from)
         sign(version, at, by, reason or "Drafted")
         version.save()
-        for position, price in enumerate(prices):
-            _store_price(version, price, meters, position, (at, by))
-
+        _store_prices(version, prices, meters, (at, by))
     return version
 
 
-def submit(version: PlanVersion, *, at: dt.datetime, by: AbstractBaseUser | None = None) -> PlanVersion:
+def redraft(
+    version: PlanVersion, content: VersionContent, *, at: dt.datetime, by: Actor = None, reason: str = ""
+) -> PlanVersion:
+    """Let a draft say something else. Raises UnableToPublish where it is none, or the content cannot be read."""
+
+    def rewrite(locked: PlanVersion, at: dt.datetime, by: Actor) -> None:
+        _demand(locked, VersionStatus.DRAFT, "change")
+        if same_content(content_of(locked), content):
+            return
+        meters = Meter.objects.in_bulk([price.meter for price in content.prices if price.meter], field_name="key")
+        if errors := content_errors(content, meters):
+            raise UnableToPublish(errors)
+        locked.currency, locked.effective_from = content.currency, content.effective_from
+        sign(locked, at, by, reason or "Drafted anew")
+        locked.save()
+        locked.prices.all().delete()
+        _store_prices(locked, content.prices, meters, (at, by))
+
+    return _step(version, rewrite, at, by)
+
+
+def discard(version: PlanVersion, *, at: dt.datetime, by: Actor = None, reason: str = "") -> None:
+    """Delete a version that was never published. Raises UnableToPublish."""
+
+    def remove(locked: PlanVersion, at: dt.datetime, by: Actor) -> None:
+        if locked.is_frozen:
+            now = locked.get_status_display().lower()
+            detail = f"{locked} is {now} and stays; " + ("retire it" if now == "published" else "nothing is left to do")
+            raise UnableToPublish([FieldError("status", "frozen", detail)])
+        line = locked.contract_lines.select_related("contract").first()
+        if line is not None:
+            detail = f"the contract {line.contract} names {locked}; change or delete that contract first"
+            raise UnableToPublish([FieldError("status", "in_use", detail)])
+        sign(locked, at, by, reason or "Discarded")
+        locked.delete()
+
+    _step(version, remove, at, by)
+
+
+def submit(version: PlanVersion, *, at: dt.datetime, by: Actor = None) -> PlanVersion:
     """Hand a draft over for review. Raises UnableToPublish."""
     return _step(version, _submit, at, by)
 
 
-def approve(version: PlanVersion, *, at: dt.datetime, by: AbstractBaseUser | None = None) -> PlanVersion:
+def approve(version: PlanVersion, *, at: dt.datetime, by: Actor = None) -> PlanVersion:
     """Publish a version in review; not by the person who submitted it. Raises UnableToPublish."""
     return _step(version, _approve, at, by)
 
 
-def publish(version: PlanVersion, *, at: dt.datetime, by: AbstractBaseUser | None = None) -> PlanVersion:
+def publish(version: PlanVersion, *, at: dt.datetime, by: Actor = None) -> PlanVersion:
     """Submit and approve in one go: where no user is named, the operator stands for both persons."""
 
-    def both(locked: PlanVersion, at: dt.datetime, by: AbstractBaseUser | None) -> None:
+    def both(locked: PlanVersion, at: dt.datetime, by: Actor) -> None:
         if locked.status == VersionStatus.DRAFT:
             _submit(locked, at, by)
         _approve(locked, at, by)
@@ -125,11 +163,11 @@ def publish(version: PlanVersion, *, at: dt.datetime, by: AbstractBaseUser | Non
 
 
 def retire(
-    version: PlanVersion, *, at: dt.datetime, by: AbstractBaseUser | None = None, reason: str = ""
+    version: PlanVersion, *, at: dt.datetime, by: Actor = None, reason: str = ""
 ) -> PlanVersion:
     """Stop selling a published version; contracts that have it keep it. Raises UnableToPublish."""
 
-    def end_sale(locked: PlanVersion, at: dt.datetime, by: AbstractBaseUser | None) -> None:
+    def end_sale(locked: PlanVersion, at: dt.datetime, by: Actor) -> None:
         _demand(locked, VersionStatus.PUBLISHED, "retire")
         locked.status = VersionStatus.RETIRED
         sign(locked, at, by, reason or _said("Retired", by))
@@ -205,6 +243,8 @@ def _price_errors(price: PriceDraft, meters: Mapping[str, Meter]) -> list[FieldE
         errors.append(FieldError("billing", "invalid", f"billing is one of {', '.join(BillingTime.values)}"))
     if price.kind == PriceKind.USAGE and price.billing == BillingTime.IN_ADVANCE:
         errors.append(FieldError("billing", "invalid", "usage is billed in arrears"))
+    if len(price.name) > LONGEST_NAME:
+        errors.append(FieldError("name", "invalid", f"a name has at most {LONGEST_NAME} characters"))
     errors += _unstored(price.arithmetic)
     try:
         parse_price(price.arithmetic)
@@ -222,16 +262,29 @@ def _unstored(arithmetic: Mapping[str, Any]) -> Iterator[FieldError]:
     for name, value in arithmetic.items():
         if name in ARITHMETIC_FIELDS - STORED_FIELDS and value is not None:
             yield FieldError(name, "unsupported", f"{name} {later}")
+    yield from _too_large(arithmetic)
     for index, tier in enumerate(arithmetic.get("tiers") or ()):
         if tier.get("cap_amount") is not None:
             yield FieldError(f"tiers[{index}].cap_amount", "unsupported", f"cap_amount {later}")
+        yield from _too_large(tier, f"tiers[{index}].")
+
+
+def _too_large(amounts: Mapping[str, Any], path: str = "") -> Iterator[FieldError]:
+    """Amounts that fit a price, but no column; what is no number is said elsewhere."""
+    for name, value in amounts.items():
+        try:
+            too_large = name not in ("model", "tiers") and value is not None and exact(value) >= LARGEST_AMOUNT
+        except (TypeError, ValueError):
+            continue
+        if too_large:
+            yield FieldError(f"{path}{name}", "precision", f"{name} has at most 18 digits before the point")
 
 
 def _step(
     version: PlanVersion,
-    step: Callable[[PlanVersion, dt.datetime, AbstractBaseUser | None], None],
+    step: Callable[[PlanVersion, dt.datetime, Actor], None],
     at: dt.datetime,
-    by: AbstractBaseUser | None,
+    by: Actor,
 ) -> PlanVersion:
     """Take a step on the locked row; the caller's instance follows it."""
     with transaction.atomic():
@@ -243,22 +296,21 @@ def _step(
     return version
 
 
-def _submit(version: PlanVersion, at: dt.datetime, by: AbstractBaseUser | None) -> None:
+def _submit(version: PlanVersion, at: dt.datetime, by: Actor) -> None:
     _demand(version, VersionStatus.DRAFT, "submit")
     require_sellable(version)
-    version.status = VersionStatus.REVIEW
+    version.status, version.submitted_by = VersionStatus.REVIEW, identity(by)
     sign(version, at, by, _said("Submitted for review", by))
     version.save()
 
 
-def _approve(version: PlanVersion, at: dt.datetime, by: AbstractBaseUser | None) -> None:
+def _approve(version: PlanVersion, at: dt.datetime, by: Actor) -> None:
     _demand(version, VersionStatus.REVIEW, "approve")
-    submitted = version.history.filter(status=VersionStatus.REVIEW).earliest("history_date", "history_id")
-    if by is not None and submitted.history_user_id == by.pk:
+    if by is not None and version.submitted_by == identity(by):
         detail = "whoever submitted a version cannot approve it; ask another person"
         raise UnableToPublish([FieldError("by", "same_person", detail)])
     require_sellable(version)
-    version.status, version.published_at = VersionStatus.PUBLISHED, at
+    version.status, version.published_at, version.approved_by = VersionStatus.PUBLISHED, at, identity(by)
     sign(version, at, by, _said("Approved and published", by))
     version.save()
 
@@ -267,6 +319,8 @@ def _demand(version: PlanVersion, status: VersionStatus, deed: str) -> None:
     if version.status != status:
         now, needed = version.get_status_display().lower(), status.label.lower()
         detail = f"{version} is {now}; to {deed} it, it must be {needed}"
+        if version.is_frozen and deed == "change":
+            detail = f"{version} is {now}, so it stays as it is; draft another version for other content"
         raise UnableToPublish([FieldError("status", "invalid", detail)])
 
 
@@ -288,12 +342,22 @@ def require_sellable(version: PlanVersion) -> None:
         raise UnableToPublish(errors)
 
 
+def _store_prices(
+    version: PlanVersion,
+    prices: Sequence[PriceDraft],
+    meters: Mapping[str, Meter],
+    signature: tuple[dt.datetime, Actor],
+) -> None:
+    for position, price in enumerate(prices):
+        _store_price(version, price, meters, position, signature)
+
+
 def _store_price(
     version: PlanVersion,
     draft: PriceDraft,
     meters: Mapping[str, Meter],
     position: int,
-    signature: tuple[dt.datetime, AbstractBaseUser | None],
+    signature: tuple[dt.datetime, Actor],
 ) -> None:
     arithmetic = {name: value for name, value in draft.arithmetic.items() if value is not None}
     tiers = arithmetic.pop("tiers", ())
@@ -327,5 +391,5 @@ def _comparable(content: VersionContent) -> object:
     return content.currency, content.effective_from, prices, rules
 
 
-def _said(deed: str, by: AbstractBaseUser | None) -> str:
+def _said(deed: str, by: Actor) -> str:
     return deed if by is not None else f"{deed} {OPERATOR}"

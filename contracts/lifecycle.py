@@ -14,11 +14,10 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Model
 
-from catalog.auditing import create_signed, sign, update_signed
+from catalog.auditing import Actor, create_signed, identity, sign, update_signed
 from catalog.models import Plan, PlanVersion
 from catalog.periods import local_date
 from catalog.pricing import FieldError
@@ -59,11 +58,11 @@ class Signature:
     """When, who and why, as the histories of the changed rows say it."""
 
     at: dt.datetime
-    by: AbstractBaseUser | None
+    by: Actor
     reason: str
 
 
-def draft(contract: Contract, terms: TermsDraft, *, at: dt.datetime, by: AbstractBaseUser | None = None) -> Contract:
+def draft(contract: Contract, terms: TermsDraft, *, at: dt.datetime, by: Actor = None) -> Contract:
     """Store a contract that is not approved yet with these terms, in place of those it had.
 
     A draft may still lack what an approval needs; it is refused (UnableToDraft) where its terms contradict themselves.
@@ -78,7 +77,7 @@ def draft(contract: Contract, terms: TermsDraft, *, at: dt.datetime, by: Abstrac
                 raise UnableToDraft([FieldError("status", "invalid", f"{stored} is approved; amend it")])
             for rows in (stored.lines, stored.discounts, stored.one_time_terms):
                 rows.all().delete()
-        contract.status = ContractStatus.DRAFT
+        contract.status, contract.submitted_by = ContractStatus.DRAFT, ""
         signature = Signature(at, by, "Drafted")
         _save(contract, signature)
         wanted: tuple[Sequence[Any], ...] = (terms.lines, terms.discounts, terms.one_time)
@@ -96,7 +95,7 @@ class Drafts:
     contracts that are stored and of all customers, and `surroundings` was read under them.
     """
 
-    def __init__(self, surroundings: Surroundings, at: dt.datetime, by: AbstractBaseUser | None = None) -> None:
+    def __init__(self, surroundings: Surroundings, at: dt.datetime, by: Actor = None) -> None:
         self.surroundings, self.at, self.by = surroundings, at, by
         self._drafted: list[tuple[Contract, TermsDraft]] = []
         self._approved: list[Contract] = []
@@ -130,7 +129,7 @@ class Drafts:
             _create(rows, signature)
         for contract in self._approved:
             sign(contract, self.at, self.by, _said("Approved", self.by))
-        update_signed(self._approved, status=ContractStatus.APPROVED)
+        update_signed(self._approved, status=ContractStatus.APPROVED, approved_by=identity(self.by))
         self._drafted, self._approved = [], []
 
 
@@ -140,20 +139,20 @@ def _create(rows: Sequence[Model], signature: Signature) -> None:
     create_signed(rows)
 
 
-def submit(contract: Contract, *, at: dt.datetime, by: AbstractBaseUser | None = None) -> Contract:
+def submit(contract: Contract, *, at: dt.datetime, by: Actor = None) -> Contract:
     """Hand a draft over for approval. Raises UnableToApprove."""
 
     def step(locked: Contract) -> None:
         if locked.status != ContractStatus.DRAFT:
             raise UnableToApprove([FieldError("status", "invalid", f"{locked} is {locked.status}, not a draft")])
         _demand_sound(locked)
-        locked.status = ContractStatus.REVIEW
+        locked.status, locked.submitted_by = ContractStatus.REVIEW, identity(by)
         _save(locked, Signature(at, by, _said("Submitted for approval", by)))
 
     return _step(contract, step)
 
 
-def approve(contract: Contract, *, at: dt.datetime, by: AbstractBaseUser | None = None) -> Contract:
+def approve(contract: Contract, *, at: dt.datetime, by: Actor = None) -> Contract:
     """Let the contract count; not by the person who submitted it.
 
     Without a user the operator at the command line stands for both persons, and a draft may be approved at once.
@@ -166,17 +165,27 @@ def approve(contract: Contract, *, at: dt.datetime, by: AbstractBaseUser | None 
         if by is not None:
             _demand_another(locked, by)
         _demand_sound(locked)
-        locked.status = ContractStatus.APPROVED
+        locked.status, locked.approved_by = ContractStatus.APPROVED, identity(by)
         _save(locked, Signature(at, by, _said("Approved", by)))
 
     return _step(contract, step)
+
+
+def discard(contract: Contract, *, at: dt.datetime, by: Actor = None, reason: str = "") -> None:
+    """Delete a contract that was never approved, with its terms. Raises UnableToDraft."""
+    with transaction.atomic():
+        locked = _locked(contract)
+        if locked.status == ContractStatus.APPROVED:
+            raise UnableToDraft([FieldError("status", "frozen", f"{locked} is approved and stays; end it")])
+        sign(locked, at, by, reason or "Discarded")
+        locked.delete()
 
 
 def amend(
     contract: Contract,
     *,
     at: dt.datetime,
-    by: AbstractBaseUser | None = None,
+    by: Actor = None,
     lines: Sequence[LineDraft] | None = None,
     discounts: Sequence[DiscountDraft] | None = None,
     one_time: Sequence[OneTimeDraft] | None = None,
@@ -201,7 +210,7 @@ def move_to_version(
     on: dt.date,
     *,
     at: dt.datetime,
-    by: AbstractBaseUser | None = None,
+    by: Actor = None,
 ) -> Contract:
     """From that day on, let the lines of a plan stand on another of its versions. Raises UnableToAmend."""
 
@@ -232,7 +241,7 @@ def add_one_time(
     on: dt.date,
     *,
     at: dt.datetime,
-    by: AbstractBaseUser | None = None,
+    by: Actor = None,
 ) -> Contract:
     """Charge an amount once, or give one back (below zero), on a day of the contract. Raises UnableToAmend."""
 
@@ -243,7 +252,7 @@ def add_one_time(
 
 
 def end(
-    contract: Contract, on: dt.date, *, at: dt.datetime, by: AbstractBaseUser | None = None, reason: str = ""
+    contract: Contract, on: dt.date, *, at: dt.datetime, by: Actor = None, reason: str = ""
 ) -> Contract:
     """Let the contract end: `on` is the first day out, and its lines end with it.
 
@@ -335,11 +344,10 @@ def _demand_sound(contract: Contract) -> None:
         raise UnableToApprove(errors)
 
 
-def _demand_another(contract: Contract, by: AbstractBaseUser) -> None:
+def _demand_another(contract: Contract, by: Actor) -> None:
     if contract.status != ContractStatus.REVIEW:
         raise UnableToApprove([FieldError("status", "invalid", f"{contract} must be submitted first")])
-    submitted = contract.history.filter(status=ContractStatus.REVIEW).latest("history_id")
-    if submitted.history_user_id == by.pk:
+    if contract.submitted_by == identity(by):
         detail = "whoever submitted a contract cannot approve it; ask another person"
         raise UnableToApprove([FieldError("by", "same_person", detail)])
 
@@ -353,5 +361,5 @@ def _save(row: Any, signature: Signature) -> None:
     row.save()
 
 
-def _said(deed: str, by: AbstractBaseUser | None) -> str:
+def _said(deed: str, by: Actor) -> str:
     return deed if by is not None else f"{deed} {OPERATOR}"

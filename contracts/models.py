@@ -11,7 +11,7 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Func, Q
 
-from catalog.auditing import history
+from catalog.auditing import history, two_persons
 from catalog.models import KEY, PlanVersion, Seller, validate_currency
 
 
@@ -95,6 +95,8 @@ class Contract(models.Model):
     tolerance_window = models.DurationField(null=True, blank=True, help_text="Empty: the plan's, else the seller's.")
     payment_terms_days = models.PositiveSmallIntegerField("days to pay", default=30)
     purchase_order = models.CharField(max_length=80, blank=True)
+    submitted_by = models.CharField(max_length=80, blank=True, editable=False, help_text="user:ID, key:ID or operator.")
+    approved_by = models.CharField(max_length=80, blank=True, editable=False, help_text="Another than submitted it.")
     revision = models.PositiveIntegerField(
         default=0, editable=False, help_text="Counts the changes of terms; tells which closed periods to rate again."
     )
@@ -107,7 +109,8 @@ class Contract(models.Model):
                 condition=Q(ends_on__isnull=True) | Q(ends_on__gt=F("starts_on")),
                 name="contract_ends_after_start",
                 violation_error_message="A contract ends after it starts.",
-            )
+            ),
+            models.CheckConstraint(condition=two_persons(), name="contract_two_persons"),
         ]
         permissions = [
             ("submit_contract", "Can submit a contract for approval"),
