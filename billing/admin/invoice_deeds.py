@@ -45,7 +45,7 @@ class IssueInvoice(Deed):
         ]
 
     def do(self, row: Invoice, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
-        issued = issue(row, at=at)
+        issued = issue(row, at=at, by=by)
         return f"{issued.number} is issued; {money_words(issued.amount_due, issued.currency)} due on {issued.due_on}."
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -130,7 +131,7 @@ class InvoiceDesk(DocumentDesk):
             raise PermissionDenied
         at = timezone.now()
         if request.method == "POST":
-            return self.run_billing(request, bill_run.run(at))
+            return self.run_billing(request, bill_run.run(at, by=cast(AbstractBaseUser, request.user)))
         found = bill_run.run(at, dry_run=True)
         context = {
             **self.admin_site.each_context(request),

@@ -24,6 +24,7 @@ from billing.invoicing.issuing import draw_credit, issue_drafts
 from billing.invoicing.ledgers import load, sweep
 from billing.invoicing.rendering import document_json
 from billing.models import BillRun, BillRunFault, Document, Invoice, InvoiceLine, PeriodClose
+from catalog.auditing import Actor, name_of
 from catalog.periods import Period
 from contracts.models import Contract
 from contracts.queries import PriceBook, agreements, for_rating
@@ -39,6 +40,7 @@ class RunResult:
     """What a run did: documents in the JSON of the API, and the contracts it could not bill."""
 
     at: dt.datetime
+    by: str = ""
     invoices: list[dict[str, Any]] = field(default_factory=list)
     credit_notes: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, str]] = field(default_factory=list)
@@ -63,19 +65,20 @@ def run(
     *,
     customers: Sequence[str] | None = None,
     dry_run: bool = False,
+    by: Actor = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> RunResult:
     """Close every period that is due at an instant, with all use known now. A second run does nothing.
 
-    `customers` limits it to some, by key. `dry_run` writes nothing and shows the documents as drafts. `progress` is
-    told after each chunk how many contracts are done, of how many.
+    `customers` limits it to some, by key. `dry_run` writes nothing and shows the documents as drafts. `by` started it:
+    a person, or nobody but the schedule. `progress` is told after each chunk how many contracts are done, of how many.
     """
-    result = RunResult(at)
+    result = RunResult(at, name_of(by))
     contracts = Contract.objects.approved()
     if customers is not None:
         contracts = contracts.filter(customer__key__in=customers)
     ids = list(contracts.order_by("pk").values_list("pk", flat=True))
-    row = None if dry_run else BillRun.objects.create(at=at)
+    row = None if dry_run else BillRun.objects.create(at=at, by=result.by)
     prices = PriceBook()
     for start in range(0, len(ids), CHUNK):
         some = ids[start : start + CHUNK]
@@ -90,7 +93,7 @@ def run(
 def _bill_chunk(ids: Sequence[int], at: dt.datetime, prices: PriceBook, result: RunResult, *, dry_run: bool) -> None:
     """Bill these contracts together, or where that cannot be written, each by itself."""
     try:
-        found = _bill(ids, at, prices, dry_run=dry_run)
+        found = _bill(ids, at, prices, by=result.by, dry_run=dry_run)
     except Exception as error:
         # Whatever is wrong with one contract is its own fault, recorded, and never stops the others.
         if len(ids) == 1:
@@ -107,10 +110,10 @@ def _bill_chunk(ids: Sequence[int], at: dt.datetime, prices: PriceBook, result: 
     result.closed += found.closed
 
 
-def _bill(ids: Sequence[int], at: dt.datetime, prices: PriceBook, *, dry_run: bool) -> RunResult:
+def _bill(ids: Sequence[int], at: dt.datetime, prices: PriceBook, *, by: str, dry_run: bool) -> RunResult:
     if not dry_run:
         sweep(Contract.objects.filter(pk__in=ids).values_list("customer_id", flat=True))
-    result = RunResult(at)
+    result = RunResult(at, by)
     with transaction.atomic(durable=not dry_run):
         if not dry_run:
             list(Contract.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk").values("pk"))
@@ -169,8 +172,9 @@ def _write(billed: Sequence[Billed], at: dt.datetime, result: RunResult) -> None
     ]
     PeriodClose.objects.bulk_create(closes)
     _settle_stale(billed)
+    runner = f"bill run, started by {result.by}" if result.by else "bill run"
     issued = [invoice for invoice in invoices if not invoice.seller.review_drafts]
-    drawn = {invoice.pk: uses for invoice, uses in zip(issued, issue_drafts(issued, at), strict=True)}
+    drawn = {invoice.pk: uses for invoice, uses in zip(issued, issue_drafts(issued, at, runner), strict=True)}
     result.closed += len(closes)
     for invoice, rows in zip(invoices, lines, strict=True):
         result.add(document_json(invoice, rows, drawn.get(invoice.pk, ()), invoice.status), invoice.document)

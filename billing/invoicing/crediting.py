@@ -13,6 +13,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
 from billing.models import CreditUse, Document, Invoice, InvoiceLine, InvoiceStatus, PeriodClose
+from catalog.auditing import Actor, name_of
 from contracts.lifecycle import UnableToAmend, add_one_time
 from contracts.models import Contract
 
@@ -25,10 +26,8 @@ class UnableToDiscard(ValueError):
     """A draft that cannot be discarded, and why."""
 
 
-def void_invoice(
-    invoice: Invoice, *, reason: str, at: dt.datetime, waive: bool = False, by: AbstractBaseUser | None = None
-) -> Invoice:
-    """Void an issued document. Raises UnableToVoid."""
+def void_invoice(invoice: Invoice, *, reason: str, at: dt.datetime, waive: bool = False, by: Actor = None) -> Invoice:
+    """Void an issued document, and say who did. Raises UnableToVoid."""
     if not reason.strip():
         raise UnableToVoid("A void needs a reason: say why this document was wrong.")
     with transaction.atomic(durable=True):
@@ -36,8 +35,9 @@ def void_invoice(
         invoice = Invoice.objects.select_for_update().get(pk=invoice.pk)
         _check_voidable(invoice)
         invoice.status = InvoiceStatus.VOIDED
-        invoice.voided_at, invoice.void_reason, invoice.waived = at, reason, waive
-        invoice.save(update_fields=["status", "voided_at", "void_reason", "waived"])
+        invoice.voided_at, invoice.voided_by = at, name_of(by)
+        invoice.void_reason, invoice.waived = reason, waive
+        invoice.save(update_fields=["status", "voided_at", "voided_by", "void_reason", "waived"])
         CreditUse.objects.standing().filter(invoice=invoice).update(returned_at=at)
         PeriodClose.objects.standing().filter(invoice=invoice).update(reopened_at=at)
         _rate_again(invoice)
@@ -78,7 +78,7 @@ def _check_uncorrected(draft: Invoice) -> None:
     raise UnableToDiscard(f"{later.invoice} corrects a line of this draft: issue this draft, then void it.")
 
 
-def _waive(invoice: Invoice, contract: Contract, at: dt.datetime, by: AbstractBaseUser | None) -> None:
+def _waive(invoice: Invoice, contract: Contract, at: dt.datetime, by: Actor) -> None:
     try:
         add_one_time(
             contract,
@@ -87,7 +87,7 @@ def _waive(invoice: Invoice, contract: Contract, at: dt.datetime, by: AbstractBa
             amount=-invoice.subtotal,
             on=_waiver_day(contract, invoice),
             at=at,
-            by=by,
+            by=by if isinstance(by, AbstractBaseUser) else None,
         )
     except UnableToAmend as unable:
         raise UnableToVoid(f"The contract cannot take the waiver: {unable}") from unable

@@ -11,9 +11,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Sum
 
 from billing.models import CreditUse, Document, Invoice, InvoiceStatus, NumberSeries
+from catalog.auditing import Actor, name_of
 from catalog.money import ZERO
 from catalog.periods import local_date
 from contracts.models import Contract
@@ -26,8 +26,8 @@ class UnableToIssue(ValueError):
     """A document that cannot be issued, and why."""
 
 
-def issue(invoice: Invoice, *, at: dt.datetime) -> Invoice:
-    """Issue one draft. Raises UnableToIssue where it is none any more."""
+def issue(invoice: Invoice, *, at: dt.datetime, by: Actor = None) -> Invoice:
+    """Issue one draft, and say who did. Raises UnableToIssue where it is none any more."""
     with transaction.atomic(durable=True):
         Contract.objects.select_for_update(no_key=True).get(pk=invoice.contract_id)
         draft = (
@@ -40,11 +40,11 @@ def issue(invoice: Invoice, *, at: dt.datetime) -> Invoice:
             raise UnableToIssue("This draft is gone: it was discarded, and a bill run will make it again.")
         if draft.status != InvoiceStatus.DRAFT:
             raise UnableToIssue(f"{draft.number} is {draft.status} already; only a draft can be issued.")
-        issue_drafts([draft], at)
+        issue_drafts([draft], at, by)
     return draft
 
 
-def issue_drafts(drafts: Sequence[Invoice], at: dt.datetime) -> list[list[CreditUse]]:
+def issue_drafts(drafts: Sequence[Invoice], at: dt.datetime, by: Actor) -> list[list[CreditUse]]:
     """Issue drafts in their order, inside the caller's transaction. Returns the credit that each drew.
 
     The series is locked until that ends: numbers have no gap, and two runs take turns only here.
@@ -60,10 +60,10 @@ def issue_drafts(drafts: Sequence[Invoice], at: dt.datetime) -> list[list[Credit
         draft.number = f"{numbers.prefix}-{numbers.next_seq:06d}"
         numbers.next_seq += 1
         draft.status = InvoiceStatus.ISSUED
-        draft.issued_at = at
+        draft.issued_at, draft.issued_by = at, name_of(by)
         zone = ZoneInfo(draft.contract.timezone_name())
         draft.due_on = local_date(at, zone) + dt.timedelta(days=draft.contract.payment_terms_days)
-    _store(drafts, at)
+    _store(drafts, at, name_of(by))
     NumberSeries.objects.bulk_update(series.values(), ["next_seq"])
     CreditUse.objects.bulk_create(chain.from_iterable(uses))
     return uses
@@ -71,15 +71,15 @@ def issue_drafts(drafts: Sequence[Invoice], at: dt.datetime) -> list[list[Credit
 
 _ISSUE = """
     UPDATE billing_invoice SET status = 'issued', series_id = given.series_id, seq = given.seq,
-        prev_seq = nullif(given.seq - 1, 0), number = given.number, issued_at = %s, due_on = given.due_on,
-        credited = given.credited, amount_due = given.amount_due
+        prev_seq = nullif(given.seq - 1, 0), number = given.number, issued_at = %s, issued_by = %s,
+        due_on = given.due_on, credited = given.credited, amount_due = given.amount_due
     FROM unnest(%s::bigint[], %s::bigint[], %s::int[], %s::text[], %s::date[], %s::numeric[], %s::numeric[])
         AS given (id, series_id, seq, number, due_on, credited, amount_due)
     WHERE billing_invoice.id = given.id
 """
 
 
-def _store(drafts: Sequence[Invoice], at: dt.datetime) -> None:
+def _store(drafts: Sequence[Invoice], at: dt.datetime, by: str) -> None:
     """One statement for all: the database checks that each number follows the one before."""
     columns: list[Any] = [
         [draft.pk for draft in drafts],
@@ -91,7 +91,7 @@ def _store(drafts: Sequence[Invoice], at: dt.datetime) -> None:
         [draft.amount_due for draft in drafts],
     ]
     with connection.cursor() as cursor:
-        cursor.execute(_ISSUE, [at, *columns])
+        cursor.execute(_ISSUE, [at, by, *columns])
 
 
 def _lock_series(drafts: Sequence[Invoice]) -> dict[tuple[int, str], NumberSeries]:
@@ -145,6 +145,17 @@ def draw_credit(documents: Sequence[Invoice], at: dt.datetime, *, lock: bool = T
     return drawn
 
 
+_LEFT = """
+    SELECT note.id, -note.total - coalesce(spent.amount, 0)
+    FROM billing_invoice note
+    CROSS JOIN LATERAL (
+        SELECT sum(amount) AS amount FROM billing_credituse WHERE credit_note_id = note.id AND returned_at IS NULL
+    ) spent
+    WHERE note.customer_id = ANY(%s) AND note.document = 'credit_note' AND note.status = 'issued'
+      AND -note.total > coalesce(spent.amount, 0)
+"""
+
+
 class OpenNote:
     """A credit note and what is left of it."""
 
@@ -158,16 +169,15 @@ def _open_notes(customers: set[int], *, lock: bool) -> dict[tuple[int, int, str]
     found: dict[tuple[int, int, str], list[OpenNote]] = defaultdict(list)
     if not customers:
         return found
-    rows = Invoice.objects.credit_notes().issued().filter(customer__in=customers).order_by("pk")
-    notes = list(rows.select_for_update() if lock else rows)
-    used = dict(
-        CreditUse.objects.standing()
-        .filter(credit_note__in=notes)
-        .values_list("credit_note")
-        .annotate(used=Sum("amount"))
-    )
-    for note in notes:
-        left = -note.total - used.get(note.pk, ZERO)
-        if left > 0:
-            found[note.customer_id, note.seller_id, note.currency].append(OpenNote(note, left))
+    if lock:
+        notes = Invoice.objects.credit_notes().issued().filter(customer__in=customers)
+        list(notes.select_for_update().order_by("pk").values_list("pk"))
+    with connection.cursor() as cursor:
+        # A statement after the locks: what others have spent before they let go is seen.
+        cursor.execute(_LEFT, [list(customers)])
+        left: dict[int, Decimal] = dict(cursor.fetchall())
+    documents = Invoice.objects.in_bulk(left)
+    for pk in sorted(left):
+        note = documents[pk]
+        found[note.customer_id, note.seller_id, note.currency].append(OpenNote(note, left[pk]))
     return found

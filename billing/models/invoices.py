@@ -82,8 +82,8 @@ class Invoice(Fact):
     """A document to a customer: an invoice, or (below zero) a credit note. `number` comes at issue."""
 
     changeable = (
-        "status", "series", "seq", "prev_seq", "number", "issued_at", "due_on", "credited", "amount_due",
-        "voided_at", "void_reason", "waived",
+        "status", "series", "seq", "prev_seq", "number", "issued_at", "issued_by", "due_on", "credited", "amount_due",
+        "voided_at", "voided_by", "void_reason", "waived",
     )  # fmt: skip
     deletable = True
 
@@ -110,10 +110,12 @@ class Invoice(Fact):
     prev_seq = models.PositiveIntegerField(null=True)
     number = models.CharField(max_length=40, null=True, unique=True)  # noqa: DJ001  (null: drafts have none)
     issued_at = models.DateTimeField(null=True)
+    issued_by = models.CharField(max_length=250, blank=True, help_text="A user, an API key, or a bill run.")
     due_on = models.DateField(null=True)
     credited = MoneyField(default=0, help_text="Paid by credit notes at issue.")
     amount_due = MoneyField(default=0)
     voided_at = models.DateTimeField(null=True)
+    voided_by = models.CharField(max_length=250, blank=True, help_text="A user or an API key.")
     void_reason = models.TextField(blank=True)
     waived = models.BooleanField(default=False)
     objects = InvoiceQuerySet.as_manager()
@@ -271,6 +273,7 @@ class BillRun(Fact):
     changeable = ("finished_at", "invoices", "credit_notes", "closed", "faults")
 
     at = models.DateTimeField(help_text="The instant it bills as of.")
+    by = models.CharField(max_length=250, blank=True, help_text="Who started it; empty: the schedule or a command.")
     started_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
     closed = models.PositiveIntegerField(default=0)

@@ -14,8 +14,9 @@ from fractions import Fraction
 from typing import Literal
 
 from billing.rating.charges import Step
+from billing.rating.parts import spoken
 from billing.rating.statement import Entry, EntryKind
-from catalog.money import ZERO, exact_arithmetic, quantity_text, round_money
+from catalog.money import ZERO, exact_arithmetic, round_money
 from catalog.periods import Period
 from contracts.terms import TaxTerms
 
@@ -125,7 +126,7 @@ def _due(entry: Entry, claim: Claim | None, tax: TaxTerms, *, closed: bool) -> D
 def _billed_step(claim: Claim, kind: EntryKind) -> tuple[Step, ...]:
     if not claim.quantity and not claim.amount:
         return ()
-    used = f", {quantity_text(claim.quantity)} used" if kind == "usage" else ""
+    used = f", {spoken(claim.quantity)} used" if kind == "usage" else ""
     return (Step(f"already billed{used}", None, None, -claim.amount),)
 
 

@@ -13,7 +13,7 @@ from billing.invoicing.issuing import UnableToIssue, issue
 from billing.invoicing.rendering import for_rendering, invoice_html, invoice_json
 from billing.models import Document, Invoice, InvoiceLine, InvoiceStatus
 from revops.api.deeds import deed
-from revops.api.door import Door, answer
+from revops.api.door import Door, answer, caller
 from revops.api.paging import Page, page_of
 from revops.api.problems import Fault, Problem, invalid
 from revops.api.reading import Body, Empty, Nothing, body, query
@@ -88,11 +88,11 @@ class IssueInvoice(Door):
         at = timezone.now()
         body(request, Empty)
         invoice = found_invoice(id)
-        return deed(request, at, lambda: self.issued(invoice, at))
+        return deed(request, at, lambda: self.issued(invoice, at, f"API key {caller(request)}"))
 
-    def issued(self, invoice: Invoice, at: dt.datetime) -> HttpResponse:
+    def issued(self, invoice: Invoice, at: dt.datetime, by: str) -> HttpResponse:
         try:
-            issue(invoice, at=at)
+            issue(invoice, at=at, by=by)
         except UnableToIssue as unable:
             raise refused("unable_to_issue", unable) from unable
         return answer(invoice_json(found_invoice(invoice.pk)))
@@ -109,11 +109,11 @@ class VoidInvoice(Door):
         if not asked.reason.strip():
             raise invalid("reason", "required", "Say why this document was wrong.")
         invoice = found_invoice(id)
-        return deed(request, at, lambda: self.voided(invoice, asked, at))
+        return deed(request, at, lambda: self.voided(invoice, asked, at, f"API key {caller(request)}"))
 
-    def voided(self, invoice: Invoice, asked: Void, at: dt.datetime) -> HttpResponse:
+    def voided(self, invoice: Invoice, asked: Void, at: dt.datetime, by: str) -> HttpResponse:
         try:
-            void_invoice(invoice, reason=asked.reason, at=at, waive=asked.waive)
+            void_invoice(invoice, reason=asked.reason, at=at, waive=asked.waive, by=by)
         except UnableToVoid as unable:
             raise refused("unable_to_void", unable) from unable
         return answer(invoice_json(found_invoice(invoice.pk)))
