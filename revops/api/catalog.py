@@ -1,40 +1,45 @@
-"""Read-only lists of what is sold and to whom, in the words of a scenario file."""
+"""Lists of what is sold and to whom, in the words of a scenario file."""
 
 from __future__ import annotations
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Annotated, Any, Literal
 
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
 from django.urls import path
+from msgspec import Meta
 from rest_framework.request import Request
 
 from billing.models import Source
 from catalog.models import Feature, Meter, Plan, PlanVersion, Price
 from contracts.models import Contract, ContractLine, Customer, Discount, OneTimeTerm
+from revops.api import catalog_shapes as shapes
+from revops.api.calls import call
 from revops.api.door import Door, answer
 from revops.api.paging import Page, page_of
 from revops.api.problems import Problem
-from revops.api.reading import Nothing, query
+from revops.api.shapes import Paged
 from revops.models import Scope
 
 
 class CustomerFilter(Page, frozen=True, kw_only=True):
-    country: str | None = None
+    country: Annotated[str | None, Meta(description="Only customers of this country.", examples=["DE"])] = None
 
 
 class ContractFilter(Page, frozen=True, kw_only=True):
-    customer: str | None = None
-    status: str | None = None
+    customer: Annotated[str | None, Meta(description="Only contracts of this customer.", examples=["globex"])] = None
+    status: Annotated[Literal["draft", "review", "approved"] | None, Meta(description="Only in this state.")] = None
 
 
-class Listing(Door, ABC):
-    """A list of rows, and one row by its key."""
+FILTERS = {"customer": "customer__key", "status": "status", "country": "country"}
 
-    form: ClassVar[type[Page]] = Page
-    key_field: ClassVar[str] = "key"
+
+class Shelf(Door, ABC):
+    """Rows of one kind: `page` for their list, `one` for a single row by its key."""
+
+    key_field = "key"
 
     @abstractmethod
     def rows(self) -> QuerySet[Any]:
@@ -44,35 +49,26 @@ class Listing(Door, ABC):
     def render(self, row: Any) -> dict[str, Any]:
         """One row as JSON."""
 
-    def matching(self, asked: Any) -> QuerySet[Any]:
-        """The rows that pass the filters of the address."""
+    def page(self, request: Request, asked: Page) -> HttpResponse:
         rows = self.rows()
         for name, lookup in FILTERS.items():
             value = getattr(asked, name, None)
             if value is not None:
                 rows = rows.filter(**{lookup: value})
-        return rows
+        return answer(page_of(rows, request, asked, {"pk": int}, lambda found: [self.render(row) for row in found]))
 
-    def get(self, request: Request, key: str | None = None) -> HttpResponse:
-        if key is None:
-            asked = query(request, self.form)
-            return answer(
-                page_of(
-                    self.matching(asked), request, asked, {"pk": int}, lambda rows: [self.render(row) for row in rows]
-                )
-            )
-        query(request, Nothing)
+    def one(self, key: str) -> HttpResponse:
         row = self.rows().filter(**{self.key_field: key}).first()
         if row is None:
             raise Problem(404, f"There is no {self.rows().model._meta.verbose_name} {key!r}.")
         return answer(self.render(row))
 
 
-FILTERS = {"customer": "customer__key", "status": "status", "country": "country"}
+SourceKey = Annotated[str, Meta(description="The source's key.", examples=["gateway"])]
 
 
-class Sources(Listing):
-    scopes = {"GET": Scope.CATALOG_READ}
+class SourceShelf(Shelf):
+    tag = "What is sold"
 
     def rows(self) -> QuerySet[Source]:
         return Source.objects.all()
@@ -81,8 +77,34 @@ class Sources(Listing):
         return {"key": row.key, "name": row.name, "tolerance_window": window(row.tolerance_window)}
 
 
-class Meters(Listing):
-    scopes = {"GET": Scope.CATALOG_READ}
+class SourceList(SourceShelf):
+    @call(
+        Scope.CATALOG_READ,
+        "List sources",
+        answers=Paged[shapes.Source],
+        example={"results": [shapes.SOURCE], "next": None},
+    )
+    def get(self, request: Request, asked: Page) -> HttpResponse:
+        return self.page(request, asked)
+
+
+class SourceDetail(SourceShelf):
+    @call(
+        Scope.CATALOG_READ,
+        "Read a source",
+        answers=shapes.Source,
+        example=shapes.SOURCE,
+        refuses=[Problem(404, "There is no source 'gateway'.")],
+    )
+    def get(self, request: Request, key: SourceKey) -> HttpResponse:
+        return self.one(key)
+
+
+MeterKey = Annotated[str, Meta(description="The meter's key.", examples=["words"])]
+
+
+class MeterShelf(Shelf):
+    tag = "What is sold"
 
     def rows(self) -> QuerySet[Meter]:
         return Meter.objects.all()
@@ -92,8 +114,34 @@ class Meters(Listing):
         return {name: getattr(row, name) for name in names}
 
 
-class Features(Listing):
-    scopes = {"GET": Scope.CATALOG_READ}
+class MeterList(MeterShelf):
+    @call(
+        Scope.CATALOG_READ,
+        "List meters",
+        answers=Paged[shapes.Meter],
+        example={"results": [shapes.METER], "next": None},
+    )
+    def get(self, request: Request, asked: Page) -> HttpResponse:
+        return self.page(request, asked)
+
+
+class MeterDetail(MeterShelf):
+    @call(
+        Scope.CATALOG_READ,
+        "Read a meter",
+        answers=shapes.Meter,
+        example=shapes.METER,
+        refuses=[Problem(404, "There is no meter 'words'.")],
+    )
+    def get(self, request: Request, key: MeterKey) -> HttpResponse:
+        return self.one(key)
+
+
+FeatureKey = Annotated[str, Meta(description="The feature's key.", examples=["glossaries"])]
+
+
+class FeatureShelf(Shelf):
+    tag = "What is sold"
 
     def rows(self) -> QuerySet[Feature]:
         return Feature.objects.all()
@@ -102,8 +150,34 @@ class Features(Listing):
         return {"key": row.key, "name": row.name, "description": row.description}
 
 
-class Plans(Listing):
-    scopes = {"GET": Scope.CATALOG_READ}
+class FeatureList(FeatureShelf):
+    @call(
+        Scope.CATALOG_READ,
+        "List features",
+        answers=Paged[shapes.Feature],
+        example={"results": [shapes.FEATURE], "next": None},
+    )
+    def get(self, request: Request, asked: Page) -> HttpResponse:
+        return self.page(request, asked)
+
+
+class FeatureDetail(FeatureShelf):
+    @call(
+        Scope.CATALOG_READ,
+        "Read a feature",
+        answers=shapes.Feature,
+        example=shapes.FEATURE,
+        refuses=[Problem(404, "There is no feature 'glossaries'.")],
+    )
+    def get(self, request: Request, key: FeatureKey) -> HttpResponse:
+        return self.one(key)
+
+
+PlanKey = Annotated[str, Meta(description="The plan's key.", examples=["translate"])]
+
+
+class PlanShelf(Shelf):
+    tag = "What is sold"
 
     def rows(self) -> QuerySet[Plan]:
         prices = Price.objects.select_related("meter").prefetch_related("tiers")
@@ -118,6 +192,29 @@ class Plans(Listing):
             "tolerance_window": window(row.tolerance_window),
             "versions": [version_json(version) for version in row.versions.all()],
         }
+
+
+class PlanList(PlanShelf):
+    @call(
+        Scope.CATALOG_READ,
+        "List plans",
+        answers=Paged[shapes.Plan],
+        example={"results": [shapes.PLAN], "next": None},
+    )
+    def get(self, request: Request, asked: Page) -> HttpResponse:
+        return self.page(request, asked)
+
+
+class PlanDetail(PlanShelf):
+    @call(
+        Scope.CATALOG_READ,
+        "Read a plan",
+        answers=shapes.Plan,
+        example=shapes.PLAN,
+        refuses=[Problem(404, "There is no plan 'translate'.")],
+    )
+    def get(self, request: Request, key: PlanKey) -> HttpResponse:
+        return self.one(key)
 
 
 def version_json(version: PlanVersion) -> dict[str, Any]:
@@ -144,9 +241,11 @@ def plain_number(value: Any) -> Any:
     return f"{value.normalize():f}" if hasattr(value, "normalize") else value
 
 
-class Customers(Listing):
-    scopes = {"GET": Scope.CONTRACTS_READ}
-    form = CustomerFilter
+CustomerKey = Annotated[str, Meta(description="The customer's key.", examples=["globex"])]
+
+
+class CustomerShelf(Shelf):
+    tag = "Customers and contracts"
 
     def rows(self) -> QuerySet[Customer]:
         return Customer.objects.prefetch_related("aliases")
@@ -157,9 +256,34 @@ class Customers(Listing):
         return {**{name: getattr(row, name) for name in names}, "subjects": subjects}
 
 
-class Contracts(Listing):
-    scopes = {"GET": Scope.CONTRACTS_READ}
-    form = ContractFilter
+class CustomerList(CustomerShelf):
+    @call(
+        Scope.CONTRACTS_READ,
+        "List customers",
+        answers=Paged[shapes.Customer],
+        example={"results": [shapes.CUSTOMER], "next": None},
+    )
+    def get(self, request: Request, asked: CustomerFilter) -> HttpResponse:
+        return self.page(request, asked)
+
+
+class CustomerDetail(CustomerShelf):
+    @call(
+        Scope.CONTRACTS_READ,
+        "Read a customer",
+        answers=shapes.Customer,
+        example=shapes.CUSTOMER,
+        refuses=[Problem(404, "There is no customer 'globex'.")],
+    )
+    def get(self, request: Request, key: CustomerKey) -> HttpResponse:
+        return self.one(key)
+
+
+ContractKey = Annotated[str, Meta(description="The contract's number.", examples=["G-1"])]
+
+
+class ContractShelf(Shelf):
+    tag = "Customers and contracts"
     key_field = "number"
 
     def rows(self) -> QuerySet[Contract]:
@@ -186,6 +310,29 @@ class Contracts(Listing):
                 for term in row.one_time_terms.all()
             ],
         }
+
+
+class ContractList(ContractShelf):
+    @call(
+        Scope.CONTRACTS_READ,
+        "List contracts",
+        answers=Paged[shapes.Contract],
+        example={"results": [shapes.CONTRACT], "next": None},
+    )
+    def get(self, request: Request, asked: ContractFilter) -> HttpResponse:
+        return self.page(request, asked)
+
+
+class ContractDetail(ContractShelf):
+    @call(
+        Scope.CONTRACTS_READ,
+        "Read a contract",
+        answers=shapes.Contract,
+        example=shapes.CONTRACT,
+        refuses=[Problem(404, "There is no contract 'G-1'.")],
+    )
+    def get(self, request: Request, key: ContractKey) -> HttpResponse:
+        return self.one(key)
 
 
 def line_json(line: ContractLine) -> dict[str, Any]:
@@ -221,23 +368,19 @@ def window(duration: dt.timedelta | None) -> str | None:
     return f"{seconds}s"
 
 
-LISTS: dict[str, type[Listing]] = {
-    "sources": Sources,
-    "meters": Meters,
-    "features": Features,
-    "plans": Plans,
-    "customers": Customers,
-    "contracts": Contracts,
-}
-
-# Keys of these may hold slashes: a source is often an address, a contract's number whatever it is on paper.
-KIND = {"sources": "path", "contracts": "path"}
-
+# Keys of sources and numbers of contracts may hold slashes: a source is often an address, a number whatever it is on
+# paper.
 listings = [
-    pattern
-    for name, view in LISTS.items()
-    for pattern in (
-        path(name, view.as_view(), name=name),
-        path(f"{name}/<{KIND.get(name, 'str')}:key>", view.as_view(), name=name.removesuffix("s")),
-    )
+    path("sources", SourceList.as_view(), name="sources"),
+    path("sources/<path:key>", SourceDetail.as_view(), name="source"),
+    path("meters", MeterList.as_view(), name="meters"),
+    path("meters/<str:key>", MeterDetail.as_view(), name="meter"),
+    path("features", FeatureList.as_view(), name="features"),
+    path("features/<str:key>", FeatureDetail.as_view(), name="feature"),
+    path("plans", PlanList.as_view(), name="plans"),
+    path("plans/<str:key>", PlanDetail.as_view(), name="plan"),
+    path("customers", CustomerList.as_view(), name="customers"),
+    path("customers/<str:key>", CustomerDetail.as_view(), name="customer"),
+    path("contracts", ContractList.as_view(), name="contracts"),
+    path("contracts/<path:key>", ContractDetail.as_view(), name="contract"),
 ]

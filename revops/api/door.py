@@ -33,9 +33,13 @@ class AlwaysJson(BaseContentNegotiation):
 
 
 class Door(APIView):
-    """A view that parses, calls one operation and renders. `scopes` names the scope for each method."""
+    """A view that parses, calls one operation and renders. Its methods are declared with `revops.api.calls.call`.
+
+    `tag` is its group in the documentation. `scopes` names the scope of methods that are not declared.
+    """
 
     scopes: ClassVar[Mapping[str, str]] = {}
+    tag: ClassVar[str] = ""
     renderer_classes = [JSONRenderer]
     content_negotiation_class = AlwaysJson
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]

@@ -19,6 +19,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from catalog.auditing import sign
+from revops.api.calls import call_of
 from revops.api.problems import Problem
 from revops.models import ApiKey, validate_scopes
 
@@ -119,9 +120,9 @@ class HasScope(BasePermission):
     """The key has the scope its view names for the method: `scopes = {"GET": "billing:read"}`."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        scopes: dict[str, str] = getattr(view, "scopes", {})
         method = request.method or ""
-        scope = scopes.get("GET" if method == "HEAD" else method)
+        declared = call_of(view, method)
+        scope = declared.scope if declared else getattr(view, "scopes", {}).get("GET" if method == "HEAD" else method)
         if scope is None:
             # A method the view does not have is answered 405 further on; nothing else goes without a scope.
             return method.lower() not in view.http_method_names or not hasattr(view, method.lower())

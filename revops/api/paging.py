@@ -29,8 +29,8 @@ Key = int | str | dt.datetime | uuid.UUID
 class Page(Query, frozen=True, kw_only=True):
     """The parameters every list has."""
 
-    limit: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_PAGE)] = PAGE
-    cursor: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_PAGE, description="How many to a page.")] = PAGE
+    cursor: Annotated[str | None, msgspec.Meta(description="Where the page begins; it is in `next`.")] = None
 
 
 def encoded(key: Sequence[Key]) -> str:

@@ -47,16 +47,18 @@ class Problem(Exception):
         self.errors = errors
         self.headers = dict(headers or {})
 
-    def response(self) -> HttpResponse:
-        document = {
+    def document(self) -> dict[str, Any]:
+        return {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
             "errors": [asdict(fault) for fault in self.errors],
         }
+
+    def response(self) -> HttpResponse:
         return HttpResponse(
-            msgspec.json.encode(document), status=self.status, content_type=CONTENT_TYPE, headers=self.headers
+            msgspec.json.encode(self.document()), status=self.status, content_type=CONTENT_TYPE, headers=self.headers
         )
 
 

@@ -10,7 +10,8 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 from django.http import HttpRequest
 
-from revops.api.problems import Problem, invalid
+from revops.api.problems import Fault, Problem, invalid
+from revops.vocabulary.decoding import InvalidDocument, decode
 
 T = TypeVar("T")
 
@@ -91,6 +92,15 @@ def body(request: HttpRequest, form: type[T]) -> T:
 def document(request: HttpRequest) -> Any:
     """The JSON body; numbers with a fraction are exact decimals. Raises Problem (400, 415)."""
     return decoded(json_of(request), _EXACT)
+
+
+def words(request: HttpRequest, kind: type[T]) -> T:
+    """The JSON body in the words of a file. Raises Problem (400, 415), with every fault and its path."""
+    try:
+        return decode(kind, document(request))
+    except InvalidDocument as error:
+        faults = [Fault(fault.path, fault.code, fault.detail) for fault in error.errors]
+        raise Problem(400, "The body does not say what it should.", faults) from error
 
 
 def json_of(request: HttpRequest) -> bytes:
