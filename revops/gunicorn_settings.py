@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from typing import Any
 
@@ -15,6 +16,10 @@ graceful_timeout = 30  # what a worker may take to finish what it does
 keepalive = 15
 loglevel = "warning"
 control_socket_disable = True
+
+# Seconds a thread may compute while another waits to go on. One that holds locks in the database must not wait long
+# after each of its statements for those that decode.
+sys.setswitchinterval(0.0005)
 
 DRAINED_BYTES = 64 * 1024 * 1024
 DRAINED_FOR = 10.0  # seconds
