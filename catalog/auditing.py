@@ -106,6 +106,14 @@ def create_signed(rows: Sequence[models.Model]) -> None:
         model.history.bulk_history_create(rows, batch_size=1000)
 
 
+def save_signed(rows: Sequence[models.Model], names: Sequence[str]) -> None:
+    """Store these fields of locked rows of one model, each signed, with the histories `save()` of each would write."""
+    if rows:
+        model: Any = type(rows[0])
+        model._default_manager.bulk_update(rows, names, batch_size=1000)
+        model.history.bulk_history_create(rows, batch_size=1000, update=True)
+
+
 def update_signed(rows: Sequence[models.Model], **values: Any) -> None:
     """Give locked rows of one model, each signed, the same values, with the histories `save()` of each would write."""
     if rows:

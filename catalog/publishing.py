@@ -162,9 +162,7 @@ def publish(version: PlanVersion, *, at: dt.datetime, by: Actor = None) -> PlanV
     return _step(version, both, at, by)
 
 
-def retire(
-    version: PlanVersion, *, at: dt.datetime, by: Actor = None, reason: str = ""
-) -> PlanVersion:
+def retire(version: PlanVersion, *, at: dt.datetime, by: Actor = None, reason: str = "") -> PlanVersion:
     """Stop selling a published version; contracts that have it keep it. Raises UnableToPublish."""
 
     def end_sale(locked: PlanVersion, at: dt.datetime, by: Actor) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import Model
 
 from catalog.models import Price, PriceKind, VersionStatus
 from catalog.money import minor_places, quantize
@@ -51,6 +55,12 @@ class Surroundings:
             Billing(contract.number, _cut(_days(line), contract), line.plan_version.pk) for line in terms.lines
         )
 
+    def amend(self, contract: Contract, terms: TermsDraft) -> None:
+        """From now on these terms count in place of those the contract had."""
+        billings = self.billings(contract.customer_id)
+        billings[:] = [one for one in billings if one.number != contract.number]
+        self.approve(contract, terms)
+
     def prices(self, versions: Iterable[int]) -> dict[int, list[Price]]:
         versions = set(versions)
         if missing := versions - self._prices.keys():
@@ -86,7 +96,33 @@ def faults(contract: Contract, terms: TermsDraft, surroundings: Surroundings | N
     found += _discount_faults(terms.discounts, {price.key for each in prices.values() for price in each})
     found += _one_time_faults(contract, terms.one_time)
     found += _billed_elsewhere(contract, terms.lines, prices, around)
-    return found
+    known = {(fault.path, fault.code) for fault in found}
+    return found + [fault for fault in _unstorable(contract, terms) if (fault.path, fault.code) not in known]
+
+
+# As the terms are called where they are written down.
+WORDS = {"starts_on": "from", "ends_on": "until"}
+
+
+def _unstorable(contract: Contract, terms: TermsDraft) -> Iterator[FieldError]:
+    """What no column can hold: too many digits, too long a text."""
+    yield from _field_faults(contract, "", {})
+    kinds: tuple[tuple[str, Sequence[Any]], ...] = (
+        ("lines", terms.lines),
+        ("discounts", terms.discounts),
+        ("one_time", terms.one_time),
+    )
+    for name, each in kinds:
+        for index, term in enumerate(each):
+            yield from _field_faults(term.row(contract, index), f"{name}[{index}].", WORDS)
+
+
+def _field_faults(row: Model, path: str, words: Mapping[str, str]) -> Iterator[FieldError]:
+    try:
+        row.clean_fields(exclude={one.name for one in row._meta.concrete_fields if one.is_relation})
+    except ValidationError as invalid:
+        for name, messages in invalid.message_dict.items():
+            yield FieldError(f"{path}{words.get(name, name)}", "invalid", " ".join(messages))
 
 
 def _contract_faults(contract: Contract) -> Iterator[FieldError]:
