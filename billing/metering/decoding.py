@@ -50,11 +50,33 @@ class Envelope(Struct, gc=False):
     data: Raw = Raw(b"null")
 
 
+class Original(Struct, frozen=True, gc=False):
+    """What a record said before rules of its source changed it, and the ids of those that did, in their order."""
+
+    type: str
+    subject: str
+    data_text: bytes
+    rules: tuple[int, ...]
+
+
+class Stop(Struct, frozen=True, gc=False):
+    """The rule by which a record is held for review (`kind` hold) or discarded (discard).
+
+    `approval` is the proposal of the quarantine desk by which two persons agreed to discard.
+    """
+
+    rule: int
+    kind: str
+    detail: str
+    approval: int | None = None
+
+
 class Record(Struct, gc=False):
     """A record that was received. `fault` says what is wrong with its form; then the rest is what could be read.
 
     `occurred_at` is in microseconds since EPOCH, None where the record has no time. `key` names it in the register
-    (None without source or id); `digest` is of its canonical content, or of its bytes where it is malformed.
+    (None without source or id); `digest` is of its canonical content, or of its bytes where it is malformed. Both are
+    of what was received, also where rules of the source have changed the rest (`original`).
     """
 
     raw: Raw | bytes
@@ -68,6 +90,8 @@ class Record(Struct, gc=False):
     data_text: bytes
     key: bytes | None
     digest: bytes
+    original: Original | None = None
+    stop: Stop | None = None
 
 
 def instant_of(at: dt.datetime) -> int:

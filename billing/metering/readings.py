@@ -24,7 +24,7 @@ class InvalidValue:
     detail: str
 
 
-_ABSENT = object()
+ABSENT = object()
 _TOO_LARGE = 10**MAX_DIGITS
 
 
@@ -34,8 +34,8 @@ def read_value(data: Mapping[str, object], path: str) -> Decimal | MissingValue 
     `path` is a property name, or a dotted way into nested objects. Booleans, floats, NaN, infinities and
     anything else are an InvalidValue. Nothing is expanded before its size is known.
     """
-    found = _at(data, path)
-    if found is None or found is _ABSENT:
+    found = property_at(data, path)
+    if found is None or found is ABSENT:
         return MissingValue(path)
     if isinstance(found, str):
         if len(found) > 3 * MAX_DIGITS or not NUMBER.fullmatch(found):
@@ -56,8 +56,8 @@ def read_text(data: Mapping[str, object], path: str) -> str | MissingValue | Inv
     Strings are taken as they are, numbers in plain decimal notation (1 and 1.0 are the same), true and false
     as words.
     """
-    found = _at(data, path)
-    if found is None or found is _ABSENT:
+    found = property_at(data, path)
+    if found is None or found is ABSENT:
         return MissingValue(path)
     if isinstance(found, str):
         return found
@@ -69,14 +69,14 @@ def read_text(data: Mapping[str, object], path: str) -> str | MissingValue | Inv
     return InvalidValue(path, f"a {type(found).__name__} is not a text or a number")
 
 
-def _at(data: Mapping[str, object], path: str) -> object:
-    """The property itself, else what the dotted path leads to."""
+def property_at(data: Mapping[str, object], path: str) -> object:
+    """The property itself, else what the dotted path leads to; ABSENT where there is nothing."""
     if path in data:
         return data[path]
     found: object = data
     for name in path.split("."):
         if not isinstance(found, Mapping) or name not in found:
-            return _ABSENT
+            return ABSENT
         found = found[name]
     return found
 

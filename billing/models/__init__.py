@@ -14,7 +14,18 @@ from billing.models.invoices import (
     PeriodClose,
     Purpose,
 )
-from billing.models.quarantine import HeldRecord, HeldStatus, Sighting
+from billing.models.quarantine import (
+    Decision,
+    Estimate,
+    HeldRecord,
+    HeldStatus,
+    Outcome,
+    Proposal,
+    ProposedRecord,
+    ResolutionKind,
+    Sighting,
+)
+from billing.models.rules import NumberFormat, OriginalEvent, RuleKind, SourceRule
 from billing.models.usage import (
     Bucket,
     Correction,
@@ -35,7 +46,9 @@ __all__ = [
     "CorrectionKind",
     "CreditNote",
     "CreditUse",
+    "Decision",
     "Document",
+    "Estimate",
     "Event",
     "HeldRecord",
     "HeldStatus",
@@ -43,13 +56,21 @@ __all__ = [
     "InvoiceLine",
     "InvoiceStatus",
     "LineKind",
+    "NumberFormat",
     "NumberSeries",
+    "OriginalEvent",
+    "Outcome",
     "PeriodClose",
+    "Proposal",
+    "ProposedRecord",
     "Purpose",
     "Receipt",
     "ReceiptCount",
     "Register",
+    "ResolutionKind",
+    "RuleKind",
     "Sighting",
     "Source",
+    "SourceRule",
     "UsageClock",
 ]

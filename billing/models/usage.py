@@ -38,6 +38,9 @@ class Source(models.Model):
     clock_skew = models.DurationField(
         default=dt.timedelta(minutes=5), help_text="How far ahead of ours its clock may run."
     )
+    cadence = models.DurationField(
+        null=True, blank=True, help_text="How often it should report. Later than that, it is silent."
+    )
     history = history()
 
     def __str__(self) -> str:
@@ -85,6 +88,7 @@ class ReceiptCount(Fact):
                 name="receipt_count_adds_up",
             ),
         ]
+        indexes = [models.Index(fields=["source", "id"], name="receipt_count_last_of_source")]
 
     def __str__(self) -> str:
         return f"{self.receipt_id} {self.source}"
@@ -94,7 +98,7 @@ class Register(Fact):
     """The identity of every accepted event, for ever. `key` is BLAKE2b-16 of the length-prefixed (source, id)."""
 
     key = models.UUIDField(primary_key=True)
-    digest = models.UUIDField(help_text="BLAKE2b-16 of the canonical type, subject, time and data.")
+    digest = models.UUIDField(help_text="BLAKE2b-16 of the canonical type, subject, time and data, as received.")
     customer_id = models.BigIntegerField()
     occurred_at = models.DateTimeField()
 
@@ -132,7 +136,7 @@ class Event(Fact):
     event_id = models.TextField()
     type = models.TextField()
     subject = models.TextField()
-    data = models.TextField(help_text="The JSON of the event's data, as it came.")
+    data = models.TextField(help_text="The JSON of the event's data, after the rules of its source.")
     meters = ArrayField(models.BigIntegerField(), help_text="The meters that counted it.")
     receipt = models.UUIDField()
     received_at = models.DateTimeField()
