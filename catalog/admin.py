@@ -15,7 +15,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 
 from catalog.deeds import Change, Deed, DeedsMixin
-from catalog.desks import HistoryDesk, ShownInline
+from catalog.desks import HistoryDesk, ShownInline, StackedInline, TabularInline
 from catalog.models import (
     Feature,
     Meter,
@@ -205,7 +205,7 @@ class CopyVersion(Deed):
         return f"{made} is a draft with the prices of {row}."
 
 
-class PriceInline(admin.StackedInline[Price, PlanVersion]):
+class PriceInline(StackedInline[Price, PlanVersion]):
     model = Price
     extra = 0
     show_change_link = True
@@ -288,7 +288,7 @@ class PlanVersionDesk(DeedsMixin, HistoryDesk):
         super().save_model(request, obj, form, change)
 
 
-class TierInline(admin.TabularInline[PriceTier, Price]):
+class TierInline(TabularInline[PriceTier, Price]):
     model = PriceTier
     extra = 0
     fields = ["position", "up_to", "unit_amount", "flat_amount"]

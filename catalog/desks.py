@@ -1,21 +1,33 @@
 """What every desk of the console shares: rows with a history, facts that are only read, and counts that are quick.
 
-Deeds, the actions with a confirm page, are in catalog/deeds.py.
+Desks build on the theme's classes, never on Django's: what is registered with those looks like another product.
+Deeds, the actions with a confirm page, are in catalog/deeds.py; columns of numbers and states in catalog/columns.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import IntegrityError, connections, models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from simple_history.admin import SimpleHistoryAdmin
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+if TYPE_CHECKING:  # the theme ships no types; its classes are Django's, dressed
+    from django.contrib.admin import ModelAdmin, StackedInline, TabularInline
+else:
+    from unfold.admin import ModelAdmin, StackedInline, TabularInline
+
+__all__ = [
+    "Desk", "FactDesk", "HistoryDesk", "ModelAdmin", "QuickPaginator", "ReasonForm", "ShownInline", "StackedInline",
+    "TabularInline",
+]  # fmt: skip
 
 COUNTED_UP_TO = 10_000
 
@@ -71,18 +83,28 @@ class ReasonForm(forms.ModelForm[Any]):
     """A change form that asks why; the answer is kept in the history."""
 
     change_reason = forms.CharField(
-        label="Why", required=False, max_length=500, help_text="Kept in the history, beside who and when."
+        label="Why",
+        required=False,
+        max_length=500,
+        help_text="Kept in the history, beside who and when.",
+        widget=UnfoldAdminTextInputWidget(),
     )
 
 
-class HistoryDesk(RefusalMixin, SimpleHistoryAdmin):  # type: ignore[misc]
-    """Rows that people edit. Every change is kept with who, when and why; a row is locked while it is saved."""
+class Desk(ModelAdmin[Any]):
+    """A list and a page of rows, dressed alike."""
 
-    form = ReasonForm
     change_form_template = "admin/desk_form.html"
     show_full_result_count = False
     paginator = QuickPaginator
     view_on_site = False
+    list_per_page = 50
+
+
+class HistoryDesk(RefusalMixin, SimpleHistoryAdmin, Desk):  # type: ignore[misc]
+    """Rows that people edit. Every change is kept with who, when and why; a row is locked while it is saved."""
+
+    form = ReasonForm
 
     def frozen(self, row: Any) -> str | None:
         """Why a row cannot be edited, in a sentence that says what to do instead; None where it can."""
@@ -148,12 +170,9 @@ class HistoryDesk(RefusalMixin, SimpleHistoryAdmin):  # type: ignore[misc]
         return True
 
 
-class FactDesk(admin.ModelAdmin[Any]):
+class FactDesk(Desk):
     """Rows that the machine wrote: nobody adds, changes or deletes them here."""
 
-    show_full_result_count = False
-    paginator = QuickPaginator
-    view_on_site = False
     actions: Sequence[Any] | None = ()
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -166,7 +185,7 @@ class FactDesk(admin.ModelAdmin[Any]):
         return False
 
 
-class ShownInline(admin.TabularInline[Any, Any]):
+class ShownInline(TabularInline[Any, Any]):
     """Rows of a page that are shown on it, and edited elsewhere or nowhere."""
 
     extra = 0

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from catalog.admin import priced, prices_in_words
 from catalog.deeds import Change, Deed, DeedsMixin
-from catalog.desks import FactDesk, HistoryDesk, ShownInline
+from catalog.desks import FactDesk, HistoryDesk, ShownInline, TabularInline
 from catalog.models import PlanVersion, VersionStatus
 from catalog.wording import figure, money_words, price_words
 from contracts.checking import faults
@@ -36,12 +36,12 @@ from contracts.models import (
 )
 
 
-class AliasInline(admin.TabularInline[CustomerAlias, Customer]):
+class AliasInline(TabularInline[CustomerAlias, Customer]):
     model = CustomerAlias
     extra = 0
 
 
-class ContactInline(admin.TabularInline[Contact, Customer]):
+class ContactInline(TabularInline[Contact, Customer]):
     model = Contact
     extra = 0
 
@@ -102,7 +102,7 @@ class ContactDesk(HistoryDesk):
     autocomplete_fields = ["customer"]
 
 
-class TermInline(admin.TabularInline[Any, Contract]):
+class TermInline(TabularInline[Any, Contract]):
     """Terms of a draft. Once the contract counts they are superseded by amendments, and shown as a table."""
 
     extra = 0

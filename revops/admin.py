@@ -20,7 +20,10 @@ from catalog.deeds import Change, DeedsMixin
 from catalog.deeds import Deed as ConsoleDeed
 from catalog.desks import FactDesk, HistoryDesk
 from revops.api.keys import create_key, revoke_key
+from revops.console import background, people
 from revops.models import ApiKey, Deed, Scope
+
+__all__ = ["ApiKeyDesk", "DeedDesk", "background", "people"]
 
 
 class NewKeyForm(forms.Form):

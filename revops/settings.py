@@ -17,7 +17,9 @@ import os
 from pathlib import Path
 
 import django_stubs_ext
+from django.templatetags.static import static
 
+from revops.console.colours import COLOURS
 from revops.databases import connection_settings, home, secret_key
 
 django_stubs_ext.monkeypatch()
@@ -36,6 +38,9 @@ ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
+    "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
+    "unfold.contrib.simple_history",
     "revops.console.apps.ConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -101,6 +106,7 @@ USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "revops" / "console" / "static"]
 STATIC_ROOT = WATERTIGHT_HOME / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -130,6 +136,21 @@ Q_CLUSTER = {
     "save_limit": 1000,
     "max_attempts": 3,
     "ack_failures": False,
+}
+
+# The console's theme; what it shows in the sidebar, and to whom, is in revops/console/navigation.py.
+UNFOLD = {
+    "SITE_TITLE": "Watertight",
+    "SITE_HEADER": "Watertight",
+    "SITE_SUBHEADER": "Billing office",
+    "SITE_URL": None,
+    "SITE_ICON": lambda request: static("console/drop.svg"),
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("console/drop.svg")}],
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "6px",
+    "COLORS": COLOURS,
+    "STYLES": [lambda request: static("console/console.css")],
+    "SIDEBAR": {"navigation": "revops.console.navigation.sidebar"},
 }
 
 LOGGING = {

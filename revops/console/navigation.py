@@ -1,0 +1,158 @@
+"""The sidebar: the areas of the console in the order of the work, each with the pages under it.
+
+A page is a list of rows, and is shown to who may view these rows; an area is shown to who may view one of its pages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.text import slugify
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A list in the sidebar: its model as app_label.ObjectName; a title where the model's own name will not do."""
+
+    model: str
+    title: str = ""
+
+    @property
+    def label(self) -> str:
+        return self.title or str(apps.get_model(self.model)._meta.verbose_name_plural).capitalize()
+
+    @property
+    def address(self) -> str:
+        opts = apps.get_model(self.model)._meta
+        return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+
+    def is_shown_to(self, request: HttpRequest) -> bool:
+        opts = apps.get_model(self.model)._meta
+        return any(request.user.has_perm(f"{opts.app_label}.{verb}_{opts.model_name}") for verb in ("view", "change"))
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A part of the work. Its first page is the one that is opened by its name."""
+
+    title: str
+    icon: str
+    pages: tuple[Page, ...]
+    badge: str = ""
+
+
+AREAS = (
+    Area("Quarantine", "front_hand", (Page("quarantine.HeldRecord"), Page("quarantine.Sighting"))),
+    Area(
+        "Customers",
+        "domain",
+        (Page("contracts.Customer"), Page("contracts.CustomerAlias"), Page("contracts.Contact")),
+    ),
+    Area(
+        "Contracts",
+        "contract",
+        (
+            Page("contracts.Contract"),
+            Page("contracts.ContractLine"),
+            Page("contracts.Discount"),
+            Page("contracts.OneTimeTerm"),
+        ),
+    ),
+    Area(
+        "Catalog",
+        "sell",
+        (
+            Page("catalog.Plan"),
+            Page("catalog.PlanVersion"),
+            Page("catalog.Price"),
+            Page("catalog.Meter"),
+            Page("catalog.Feature"),
+            Page("catalog.TaxRate"),
+        ),
+    ),
+    Area(
+        "Usage",
+        "water_drop",
+        (
+            Page("billing.Source"),
+            Page("billing.Receipt"),
+            Page("billing.ReceiptCount"),
+            Page("billing.Correction"),
+            Page("billing.UsageClock"),
+            Page("billing.Register"),
+        ),
+    ),
+    Area(
+        "Invoices",
+        "receipt_long",
+        (
+            Page("billing.Invoice"),
+            Page("billing.CreditNote"),
+            Page("billing.InvoiceLine"),
+            Page("billing.CreditUse"),
+            Page("billing.BillRun"),
+            Page("billing.BillRunFault"),
+            Page("billing.PeriodClose"),
+        ),
+    ),
+    Area(
+        "Settings",
+        "settings",
+        (
+            Page("catalog.Seller"),
+            Page("billing.NumberSeries"),
+            Page("auth.User"),
+            Page("auth.Group", "Roles"),
+            Page("revops.ApiKey", "API keys"),
+            Page("revops.Deed"),
+            Page("django_q.Schedule", "Schedules"),
+            Page("django_q.OrmQ", "Waiting work"),
+            Page("django_q.Success", "Work done"),
+            Page("django_q.Failure", "Work failed"),
+        ),
+    ),
+)
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """The areas a person sees, as the theme wants them."""
+    today = {"title": "Today", "icon": "today", "link": reverse("admin:index")}
+    shown = [(area, [page for page in area.pages if page.is_shown_to(request)]) for area in AREAS]
+    return [
+        {"items": [today]},
+        *(_group(area, pages, request) for area, pages in shown if pages),
+    ]
+
+
+def _group(area: Area, pages: list[Page], request: HttpRequest) -> dict[str, Any]:
+    return {
+        "title": area.title,
+        "collapsible": True,
+        "items": [
+            {"title": page.label, "link": page.address, "active": request.path.startswith(page.address)}
+            for page in pages
+        ],
+    }
+
+
+def areas(found: list[Any]) -> list[dict[str, Any]]:
+    """Django's list of apps, sorted into the areas; what belongs to none comes last."""
+    models = {f"{app['app_label']}.{model['object_name']}": model for app in found for model in app["models"]}
+    sorted_out = [
+        (area.title, [models.pop(page.model) for page in area.pages if page.model in models]) for area in AREAS
+    ]
+    return [
+        {
+            "name": name,
+            "app_label": slugify(name),
+            "app_url": f"{reverse('admin:index')}#{slugify(name)}",
+            "has_module_perms": True,
+            "models": listed,
+        }
+        for name, listed in [*sorted_out, ("Other", list(models.values()))]
+        if listed
+    ]
