@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +96,9 @@ class ReceiptResult:
 # ACCEPTED, DUPLICATE, or why it is held.
 Fate = str | Held
 
+Judged = tuple[list[Record], list[Label | Held]]
+Judge = Callable[[Directory], Judged]
+
 _CONFLICT = Held(Reason.CONFLICT, "this id of this source was received before with other content")
 
 
@@ -109,12 +112,40 @@ def ingest(
     when a database does not answer; then nothing was accepted, and a repeat is safe.
     """
     raws = decode_batch(batch) if isinstance(batch, bytes) else list(batch)
+
+    def judge(directory: Directory) -> Judged:
+        return read_all(raws, directory, at, bound_source)
+
+    receipt, records, fates = _attempt(judge, at, door, bound_source, is_held=False)
+    _supersede(records, fates, at)
+    return _result(receipt, records, fates, _totals(fates))
+
+
+def readmit(judge: Judge, *, at: dt.datetime, door: str) -> ReceiptResult:
+    """Take in records that are held already, as `judge` decodes and decides them now; `at` is when they come in.
+
+    What still cannot be counted is not held once more: it stays where it is, its result says why, and the receipt
+    counts only what came in (received = accepted + duplicates). Resolving the held records is the caller's business.
+    Raises UnableToIngest when the database does not answer; then nothing was accepted, and a repeat is safe.
+    """
+    receipt, records, fates = _attempt(judge, at, door, None, is_held=True)
+    return _result(receipt, records, fates, _totals_readmitted(fates))
+
+
+def _result(receipt: uuid.UUID, records: Sequence[Record], fates: Sequence[Fate], totals: Counts) -> ReceiptResult:
+    accepted, duplicates, quarantined = totals
+    return ReceiptResult(receipt, sum(totals), accepted, duplicates, quarantined, records, fates)
+
+
+def _attempt(
+    judge: Judge, at: dt.datetime, door: str, bound_source: str | None, is_held: bool
+) -> tuple[uuid.UUID, list[Record], list[Fate]]:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             # Each attempt has a receipt of its own, so that what one has held is never taken for another's.
             receipt = uuid.uuid4()
-            records, fates = _take_in(raws, receipt, at, door, bound_source)
-            break
+            records, fates = _take_in(judge, receipt, at, door, bound_source, is_held)
+            return receipt, records, fates
         except _DirectoryChanged:
             forget_directory()
             forget_partitions()  # perhaps it is another database by now, with the same name
@@ -123,15 +154,11 @@ def ingest(
                 continue
             if not isinstance(error, OperationalError | InterfaceError):
                 raise
-            logger.error("A batch of %s records could not be taken in: %s", len(raws), error)
+            logger.error("A batch could not be taken in: %s", error)
             raise UnableToIngest(
                 "The database does not answer. Nothing was accepted; send the batch again with the same ids."
             ) from error
-    else:
-        raise UnableToIngest("Customers or meters change faster than a batch is labelled; send it again.")
-    _supersede(records, fates, at)
-    accepted, duplicates, quarantined = _totals(fates)
-    return ReceiptResult(receipt, len(records), accepted, duplicates, quarantined, records, fates)
+    raise UnableToIngest("Customers or meters change faster than a batch is labelled; send it again.")
 
 
 def _may_pass(error: Exception) -> bool:
@@ -144,22 +171,35 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _take_in(
-    raws: Iterable[Raw | bytes], receipt: uuid.UUID, at: dt.datetime, door: str, bound_source: str | None
+    judge: Judge, receipt: uuid.UUID, at: dt.datetime, door: str, bound_source: str | None, is_held: bool
 ) -> tuple[list[Record], list[Fate]]:
     directory = current_directory()
-    records, decisions = read_all(raws, directory, at, bound_source)
+    records, decisions = judge(directory)
     ensure_partitions([label.occurred_at for label in decisions if isinstance(label, Label)])
     with transaction.atomic(durable=True), connection.wrap_database_errors:
         if directory.version is not None and directory.version != directory_version():
             raise _DirectoryChanged
         cursor = bulk_cursor()
         fates, accepted = _settle(cursor, records, decisions)
-        # Before the clocks are taken, so that nobody waits for the other database.
-        hold(_rejected(records, fates), receipt=receipt, at=at)
-        write_receipt(cursor, receipt, at, door, _totals(fates), _totals_by_source(records, fates))
+        if is_held:
+            _write_readmission(cursor, receipt, at, door, records, fates)
+        else:
+            # Before the clocks are taken, so that nobody waits for the other database.
+            hold(_rejected(records, fates), receipt=receipt, at=at, bound_source=bound_source or "")
+            write_receipt(cursor, receipt, at, door, _totals(fates), _totals_by_source(records, fates))
         if accepted:
             _count(cursor, accepted, receipt, instant_of(at))
     return records, fates
+
+
+def _write_readmission(
+    cursor: Cursor, receipt: uuid.UUID, at: dt.datetime, door: str, records: Sequence[Record], fates: Sequence[Fate]
+) -> None:
+    """The receipt of what came in of records that are held already; none where nothing did."""
+    came_in = [index for index, fate in enumerate(fates) if type(fate) is not Held]
+    if came_in:
+        by_source = _totals_by_source([records[index] for index in came_in], [fates[index] for index in came_in])
+        write_receipt(cursor, receipt, at, door, _totals_readmitted(fates), by_source)
 
 
 def read_all(
@@ -259,6 +299,11 @@ def _totals(fates: Sequence[Fate]) -> Counts:
     quarantined = sum([type(fate) is Held for fate in fates])
     accepted = fates.count(ACCEPTED)
     return accepted, len(fates) - accepted - quarantined, quarantined
+
+
+def _totals_readmitted(fates: Sequence[Fate]) -> Counts:
+    accepted, duplicates, _ = _totals(fates)
+    return accepted, duplicates, 0
 
 
 def _totals_by_source(records: Sequence[Record], fates: Sequence[Fate]) -> Mapping[str, Counts]:

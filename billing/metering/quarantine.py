@@ -26,9 +26,11 @@ class Rejected(Struct, frozen=True):
 
 HOLD = """
     INSERT INTO quarantine_heldrecord (
-        key, source, event_id, digest, reason, detail, type, subject, occurred_at, raw, receipt, held_at, status
+        key, source, event_id, digest, reason, detail, type, subject, occurred_at, raw,
+        receipt, held_at, bound_source, status, current_reason, current_detail
     )
-    SELECT key, source, event_id, digest, reason, detail, type, subject, occurred_at, raw, %s, %s, 'open'
+    SELECT key, source, event_id, digest, reason, detail, type, subject, occurred_at, raw, %s, %s, %s, 'open', reason,
+        detail
     FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[],
         %s::timestamptz[], %s::bytea[])
         AS rejected (key, source, event_id, digest, reason, detail, type, subject, occurred_at, raw)
@@ -47,8 +49,11 @@ SIGHT = """
 """
 
 
-def hold(rejected: Sequence[Rejected], *, receipt: UUID, at: dt.datetime) -> None:
-    """Commit records to the quarantine. A repeat of a held record is another sighting of it."""
+def hold(rejected: Sequence[Rejected], *, receipt: UUID, at: dt.datetime, bound_source: str = "") -> None:
+    """Commit records to the quarantine. A repeat of a held record is another sighting of it.
+
+    `bound_source` is the only source their sender may report for; empty: any.
+    """
     if not rejected:
         return
     records = [one.record for one in rejected]
@@ -70,7 +75,7 @@ def hold(rejected: Sequence[Rejected], *, receipt: UUID, at: dt.datetime) -> Non
     ]
     alias = router.db_for_write(HeldRecord)
     with transaction.atomic(using=alias, durable=True), connections[alias].cursor() as cursor:
-        cursor.execute(HOLD, [receipt, at, *held])
+        cursor.execute(HOLD, [receipt, at, bound_source, *held])
         places = [one.index for one in rejected]
         cursor.execute(SIGHT, [receipt, at, sources, ids, digests, reasons, places])
 
