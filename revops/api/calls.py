@@ -20,10 +20,11 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from revops.api.problems import Problem
-from revops.api.reading import Body, Nothing, Query, body, document, query, words
+from revops.api.reading import Body, Empty, Nothing, Query, body, document, query, words
 
 JSON = "application/json"
 HTML = "text/html"
+SENDING = ("post", "put", "patch")
 
 Document = NewType("Document", object)
 """A JSON body that the operation itself reads, with its own words for what is wrong with it."""
@@ -40,7 +41,7 @@ class Call:
     status: int
     media: str
     sends: Any
-    takes: Any
+    takes: Mapping[str, Any]
     refuses: tuple[Problem, ...]
     is_deed: bool
     description: str
@@ -57,7 +58,9 @@ class Call:
         if self.query_name:
             given[self.query_name] = asked
         if self.body is not None:
-            given[self.body_name] = self.sent(request)
+            sent = self.sent(request)
+            if self.body_name:
+                given[self.body_name] = sent
         return given
 
     def sent(self, request: Request) -> Any:
@@ -78,15 +81,19 @@ def call(
     takes: Any = None,
     refuses: Sequence[Problem] = (),
     is_deed: bool = False,
+    reads_itself: bool = False,
 ) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
     """Declare the method below as a call.
 
     `answers` is the type of the answer, `example` one such answer, `sends` an example of the body; `takes` is the type
-    of a body that is a `Document`. `refuses` are the refusals peculiar to this call, as the code raises them: the
-    common ones (key, scope, form of the request, limits) are added. `is_deed`: it heeds an Idempotency-Key.
+    of a body that is a `Document`, or several by content type. `refuses` are the refusals peculiar to this call, as the
+    code raises them: the common ones (key, scope, form of the request, limits) are added. `is_deed`: it heeds an
+    Idempotency-Key. `reads_itself`: the method reads the request; what it says here is for the documentation.
     """
 
     def declare(method: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        found = read_from_signature(method)
+        body_kind = found.get("body")
         made = Call(
             scope=str(scope),
             summary=summary,
@@ -95,12 +102,15 @@ def call(
             status=status,
             media=media,
             sends=sends,
-            takes=takes,
+            takes=by_content_type(body_kind if takes is None else takes),
             refuses=tuple(refuses),
             is_deed=is_deed,
             description=inspect.getdoc(method) or "",
-            **read_from_signature(method),
+            **found,
         )
+        if reads_itself:
+            method.call = made  # type: ignore[attr-defined]
+            return method
 
         @wraps(method)
         def read_and_do(view: Any, request: Request, **path: Any) -> HttpResponse:
@@ -119,8 +129,17 @@ def call_of(view: object, method: str) -> Call | None:
     return found if isinstance(found, Call) else None
 
 
+def by_content_type(takes: Any) -> Mapping[str, Any]:
+    if takes is None:
+        return {}
+    return takes if isinstance(takes, Mapping) else {JSON: takes}
+
+
 def read_from_signature(method: Callable[..., HttpResponse]) -> dict[str, Any]:
+    """A method that sends and names no body takes an empty one."""
     found: dict[str, Any] = {"path": {}}
+    if method.__name__ in SENDING:
+        found["body"] = Empty
     hints = get_type_hints(method, include_extras=True)
     for name in list(inspect.signature(method).parameters)[2:]:
         kind = hints[name]

@@ -3,46 +3,64 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Annotated, Literal
 
 from django.http import HttpResponse
 from django.utils import timezone
+from msgspec import Meta
 from rest_framework.request import Request
 
 from billing.invoicing.crediting import UnableToVoid, void_invoice
 from billing.invoicing.issuing import UnableToIssue, issue
 from billing.invoicing.rendering import for_rendering, invoice_html, invoice_json
-from billing.models import Document, Invoice, InvoiceLine, InvoiceStatus
+from billing.models import Invoice, InvoiceLine
+from revops.api import invoice_shapes as shapes
+from revops.api.calls import HTML, call
 from revops.api.deeds import deed
 from revops.api.door import Door, answer, caller
+from revops.api.invoice_shapes import InvoiceId
 from revops.api.paging import Page, page_of
 from revops.api.problems import Fault, Problem, invalid
-from revops.api.reading import Body, Empty, Nothing, body, query
+from revops.api.reading import Body
+from revops.api.shapes import Paged
 from revops.models import Scope
 
 
 class InvoiceFilter(Page, frozen=True, kw_only=True):
-    """`document` is invoice (default) or credit_note."""
-
-    customer: str | None = None
-    contract: str | None = None
-    status: str | None = None
-    document: str = Document.INVOICE.value
+    customer: Annotated[str | None, Meta(description="Only those of this customer.", examples=["globex"])] = None
+    contract: Annotated[str | None, Meta(description="Only those of this contract.", examples=["G-1"])] = None
+    status: Annotated[Literal["draft", "issued", "voided"] | None, Meta(description="Only in this state.")] = None
+    document: Literal["invoice", "credit_note"] = "invoice"
 
 
-class Void(Body, frozen=True, kw_only=True):
-    reason: str
-    waive: bool = False
+class VoidReason(Body, frozen=True, kw_only=True):
+    """Why a document was wrong."""
+
+    reason: Annotated[str, Meta(description="It stays with the document.", examples=["sent to the wrong address"])]
+    waive: Annotated[
+        bool, Meta(description="True: what it billed is not billed again. False: the next bill run bills it anew.")
+    ] = False
+
+
+NO_INVOICE = Problem(404, "There is no invoice 1042.")
+
+
+def refused(code: str, detail: str) -> Problem:
+    """What an operation said it cannot do."""
+    return Problem(409, detail, [Fault("", code, detail)])
 
 
 class Invoices(Door):
-    """The latest first."""
+    tag = "Invoices"
 
-    scopes = {"GET": Scope.BILLING_READ}
-
-    def get(self, request: Request) -> HttpResponse:
-        asked = query(request, InvoiceFilter)
-        one_of("status", asked.status, InvoiceStatus.values)
-        one_of("document", asked.document, Document.values)
+    @call(
+        Scope.BILLING_READ,
+        "List invoices",
+        answers=Paged[shapes.Invoice],
+        example={"results": [shapes.INVOICE], "next": None},
+    )
+    def get(self, request: Request, asked: InvoiceFilter) -> HttpResponse:
+        """Invoices with their lines, the latest first; credit notes with `document=credit_note`."""
         rows = Invoice.objects.filter(document=asked.document)
         if asked.customer is not None:
             rows = rows.filter(customer__key=asked.customer)
@@ -62,31 +80,43 @@ class Invoices(Door):
 
 
 class InvoiceDetail(Door):
-    scopes = {"GET": Scope.BILLING_READ}
+    tag = "Invoices"
 
-    def get(self, request: Request, id: int) -> HttpResponse:
-        query(request, Nothing)
+    @call(Scope.BILLING_READ, "Read an invoice", answers=shapes.Invoice, example=shapes.INVOICE, refuses=[NO_INVOICE])
+    def get(self, request: Request, id: InvoiceId) -> HttpResponse:
         return answer(invoice_json(found_invoice(id)))
 
 
 class InvoiceDocument(Door):
-    """The document itself, to read and print."""
+    tag = "Invoices"
 
-    scopes = {"GET": Scope.BILLING_READ}
-
-    def get(self, request: Request, id: int) -> HttpResponse:
-        query(request, Nothing)
+    @call(
+        Scope.BILLING_READ,
+        "Read an invoice as a page",
+        answers=str,
+        example="<!doctype html><title>Invoice INV-000050</title>...",
+        media=HTML,
+        refuses=[NO_INVOICE],
+    )
+    def get(self, request: Request, id: InvoiceId) -> HttpResponse:
+        """The document itself, to read and print."""
         return HttpResponse(invoice_html(found_invoice(id)))
 
 
 class IssueInvoice(Door):
-    """A draft becomes an issued invoice; 409 where it is none."""
+    tag = "Invoices"
 
-    scopes = {"POST": Scope.BILLING_WRITE}
-
-    def post(self, request: Request, id: int) -> HttpResponse:
+    @call(
+        Scope.BILLING_WRITE,
+        "Issue a draft",
+        answers=shapes.Invoice,
+        example=shapes.INVOICE,
+        is_deed=True,
+        refuses=[NO_INVOICE, refused("unable_to_issue", "INV-000050 is issued already; only a draft can be issued.")],
+    )
+    def post(self, request: Request, id: InvoiceId) -> HttpResponse:
+        """The draft gets its number and its date, and never changes again."""
         at = timezone.now()
-        body(request, Empty)
         invoice = found_invoice(id)
         return deed(request, at, lambda: self.issued(invoice, at, f"API key {caller(request)}"))
 
@@ -94,28 +124,41 @@ class IssueInvoice(Door):
         try:
             issue(invoice, at=at, by=by)
         except UnableToIssue as unable:
-            raise refused("unable_to_issue", unable) from unable
+            raise refused("unable_to_issue", str(unable)) from unable
         return answer(invoice_json(found_invoice(invoice.pk)))
 
 
 class VoidInvoice(Door):
-    """`{reason, waive}`; 409 where the document cannot be voided."""
+    tag = "Invoices"
 
-    scopes = {"POST": Scope.BILLING_WRITE}
-
-    def post(self, request: Request, id: int) -> HttpResponse:
+    @call(
+        Scope.BILLING_WRITE,
+        "Void an invoice",
+        answers=shapes.Invoice,
+        example=shapes.INVOICE | {"status": "voided"},
+        sends={"reason": "sent to the wrong address", "waive": False},
+        is_deed=True,
+        refuses=[
+            NO_INVOICE,
+            invalid("reason", "required", "Say why this document was wrong."),
+            refused("unable_to_void", "INV-000050 is voided already."),
+        ],
+    )
+    def post(self, request: Request, id: InvoiceId, asked: VoidReason) -> HttpResponse:
+        """The document keeps its number. What it billed is due again and the next bill run bills it, unless it is
+        waived.
+        """
         at = timezone.now()
-        asked = body(request, Void)
         if not asked.reason.strip():
             raise invalid("reason", "required", "Say why this document was wrong.")
         invoice = found_invoice(id)
         return deed(request, at, lambda: self.voided(invoice, asked, at, f"API key {caller(request)}"))
 
-    def voided(self, invoice: Invoice, asked: Void, at: dt.datetime, by: str) -> HttpResponse:
+    def voided(self, invoice: Invoice, asked: VoidReason, at: dt.datetime, by: str) -> HttpResponse:
         try:
             void_invoice(invoice, reason=asked.reason, at=at, waive=asked.waive, by=by)
         except UnableToVoid as unable:
-            raise refused("unable_to_void", unable) from unable
+            raise refused("unable_to_void", str(unable)) from unable
         return answer(invoice_json(found_invoice(invoice.pk)))
 
 
@@ -131,13 +174,3 @@ def found_line(id: int, line: int) -> InvoiceLine:
     if row is None:
         raise Problem(404, f"Invoice {id} has no line {line}.")
     return row
-
-
-def one_of(name: str, value: str | None, choices: list[str]) -> None:
-    if value is not None and value not in choices:
-        raise invalid(name, "invalid", f"`{name}` is one of {', '.join(choices)}.")
-
-
-def refused(code: str, error: Exception) -> Problem:
-    """What an operation said it cannot do."""
-    return Problem(409, str(error), [Fault("", code, str(error))])

@@ -6,11 +6,12 @@ import datetime as dt
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from django.db.models import QuerySet
 from django.http import HttpResponse
+from msgspec import Meta
 from rest_framework.request import Request
 
 from billing.metering.decoding import register_key
@@ -19,36 +20,116 @@ from billing.models import Correction, Event, InvoiceLine, Register, Source
 from catalog.models import Meter
 from catalog.money import quantity_text
 from contracts.models import Customer
+from revops.api.calls import call
 from revops.api.door import Door, absolute, answer
+from revops.api.invoice_shapes import InvoiceId, LineId
 from revops.api.invoices import found_line
 from revops.api.paging import Page, decoded, encoded, page_of
-from revops.api.problems import invalid
-from revops.api.reading import query
+from revops.api.problems import Problem, invalid
+from revops.api.reading import INSTANT
+from revops.api.shapes import Instant, Paged, Quantity, Shown
 from revops.models import Scope
 
 
 class EventFilter(Page, frozen=True, kw_only=True):
     """`from` is included, `to` is not; `id` goes with `source`."""
 
-    customer: str | None = None
-    type: str | None = None
-    starts_at: dt.datetime | None = msgspec.field(name="from", default=None)
-    ends_at: dt.datetime | None = msgspec.field(name="to", default=None)
-    source: str | None = None
-    id: str | None = None
+    customer: Annotated[str | None, Meta(description="Only events of this customer.", examples=["globex"])] = None
+    type: Annotated[str | None, Meta(description="Only this type.", examples=["text.translated"])] = None
+    starts_at: Annotated[
+        dt.datetime | None,
+        Meta(
+            description="Only events that happened at this instant or later; a date is its midnight in UTC.",
+            extra_json_schema=INSTANT,
+            examples=["2026-02-01"],
+        ),
+    ] = msgspec.field(name="from", default=None)
+    ends_at: Annotated[
+        dt.datetime | None,
+        Meta(
+            description="Only events that happened before this instant.",
+            extra_json_schema=INSTANT,
+            examples=["2026-03-01"],
+        ),
+    ] = msgspec.field(name="to", default=None)
+    source: Annotated[str | None, Meta(description="Only events of this source.", examples=["gateway"])] = None
+    id: Annotated[str | None, Meta(description="Only the event of this id; name its `source` too.")] = None
+
+
+class EventCorrection(Shown, kw_only=True):
+    """A later word on an event; the last one stands."""
+
+    kind: Literal["void", "amend"]
+    reason: str
+    data: Annotated[dict[str, Any] | None, Meta(description="What replaced its data; null for a void.")]
+    made_at: Instant
+    made_by: str
+
+
+class BilledOn(Shown, kw_only=True):
+    """A line that an event was billed on."""
+
+    invoice: int
+    number: str | None
+    status: Literal["draft", "issued", "voided"]
+    line: int
+    price: str
+    kind: str
+
+
+class AcceptedEvent(Shown, kw_only=True):
+    """An event as it came, with its label: whose it is and what counts it."""
+
+    source: str | None
+    id: str
+    type: str
+    subject: str
+    time: Annotated[Instant, Meta(description="When it happened.")]
+    data: dict[str, Any]
+    received_at: Instant
+    receipt: Annotated[uuid.UUID, Meta(description="The answer to the batch it came with.")]
+    customer: str | None
+    meters: Annotated[list[str], Meta(description="The meters that count it.")]
+    corrections: list[EventCorrection]
+    invoice_lines: list[BilledOn]
+
+
+EVENT = {
+    "source": "gateway",
+    "id": "req-1",
+    "type": "text.translated",
+    "subject": "globex-prod",
+    "time": "2026-02-03T10:00:00Z",
+    "data": {"words": 1250, "language": "de"},
+    "received_at": "2026-02-03T10:00:04.218000Z",
+    "receipt": "8a60f82c-f500-450a-a680-1739fd581b45",
+    "customer": "globex",
+    "meters": ["words"],
+    "corrections": [],
+    "invoice_lines": [
+        {"invoice": 1042, "number": "INV-000050", "status": "issued", "line": 9001, "price": "words", "kind": "usage"}
+    ],
+}
 
 
 class EventList(Door):
-    """Accepted events by customer and time. What was held is in the quarantine."""
-
-    scopes = {"GET": Scope.USAGE_READ}
+    tag = "Events"
 
     @property
     def allowed_methods(self) -> list[str]:
         return ["GET", "HEAD", "POST"]
 
-    def get(self, request: Request) -> HttpResponse:
-        asked = query(request, EventFilter)
+    @call(
+        Scope.USAGE_READ,
+        "List accepted events",
+        answers=Paged[AcceptedEvent],
+        example={"results": [EVENT], "next": None},
+        refuses=[invalid("id", "invalid", "`id` is unique within a source: name the `source` too.")],
+    )
+    def get(self, request: Request, asked: EventFilter) -> HttpResponse:
+        """Accepted events by customer and time, with their corrections and the invoice lines they were billed on.
+        What was held is in the quarantine.
+        """
         order = {"customer_id": int, "occurred_at": dt.datetime, "key": uuid.UUID}
         return answer(page_of(matching(asked), request, asked, order, events_json))
 
@@ -131,16 +212,55 @@ def line_json(line: InvoiceLine) -> dict[str, Any]:
     }
 
 
+class LineEvent(Shown, kw_only=True):
+    """An event, or a correction of one, that a line billed."""
+
+    source: str | None
+    id: str
+    kind: Literal["event", "void", "amend"]
+    sign: Annotated[int, Meta(description="1: added; -1: taken back by a correction.")]
+    time: Instant
+    value: Annotated[str | None, Meta(description="What the meter reads in its data; null for a count.")]
+
+
+class EventsBehind(Paged[LineEvent], kw_only=True):
+    """A page of the events behind a line; `count` and `sum` are those of all of them."""
+
+    count: int
+    sum: Quantity
+
+
+EVENTS_BEHIND = {
+    "count": 1,
+    "sum": "1250",
+    "results": [
+        {
+            "source": "gateway",
+            "id": "req-1",
+            "kind": "event",
+            "sign": 1,
+            "time": "2026-02-03T10:00:00Z",
+            "value": "1250",
+        }
+    ],
+    "next": None,
+}
+
+
 class LineEvents(Door):
-    """The events behind an invoice line: `count` and `sum` of all of them, and a page of `results`.
+    tag = "Invoices"
 
-    A correction is there as what it took back (`sign` -1) and what it put in its place (`sign` 1).
-    """
-
-    scopes = {"GET": Scope.BILLING_READ}
-
-    def get(self, request: Request, id: int, line: int) -> HttpResponse:
-        asked = query(request, Page)
+    @call(
+        Scope.BILLING_READ,
+        "List the events behind a line",
+        answers=EventsBehind,
+        example=EVENTS_BEHIND,
+        refuses=[Problem(404, "Invoice 1042 has no line 9001.")],
+    )
+    def get(self, request: Request, id: InvoiceId, line: LineId, asked: Page) -> HttpResponse:
+        """Every event a line billed, with their `count` and `sum`. A correction is there as what it took back (`sign`
+        -1) and what it put in its place (`sign` 1).
+        """
         row = found_line(id, line)
         (offset,) = decoded(asked.cursor, [int]) if asked.cursor else (0,)
         behind = events_behind(row, offset=offset, limit=asked.limit + 1)

@@ -19,6 +19,10 @@ _AT = re.compile(r"(?s)(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 _EXACT = msgspec.json.Decoder(float_hook=Decimal)
+
+# How an instant of an address reads in the documentation.
+INSTANT = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}
+
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 # In a query string a plus sign that was not escaped arrives as a space.
 _LOST_PLUS = re.compile(r"(\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?) (\d{2}:?\d{2})")
