@@ -10,37 +10,24 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import Group, Permission, User
-from django.db.models import Q
+from django.contrib.auth.models import Group, User
 
 from revops.api.keys import create_key, revoke_key
 from revops.demo.usage import GATEWAY
 from revops.models import READ_SCOPES, ApiKey, Scope
+from revops.roles import AUDITOR, ENGINEERING, FINANCE, REVOPS, SALES
 
 KEY_NAME = "Demo integration"
-OURS = ("catalog", "contracts", "billing", "quarantine", "revops")
 
-# Role -> (username, full name). The role is the group's name, too.
-ROLES = {
-    "admin": ("admin", "Alex Admin"),
-    "revops": ("robin", "Robin RevOps"),
-    "finance": ("fiona", "Fiona Finance"),
-    "auditor": ("arthur", "Arthur Auditor"),
+# Role, as demo.json names it -> (username, full name, the group whose rights they have).
+STAFF = {
+    "admin": ("admin", "Alex Admin", ""),
+    "revops": ("robin", "Robin RevOps", REVOPS),
+    "finance": ("fiona", "Fiona Finance", FINANCE),
+    "sales": ("sam", "Sam Sales", SALES),
+    "engineering": ("erin", "Erin Engineering", ENGINEERING),
+    "auditor": ("arthur", "Arthur Auditor", AUDITOR),
 }
-
-# What a role may do besides reading everything: app_label.codename.
-DEEDS = {
-    "revops": (
-        "catalog.submit_planversion", "catalog.retire_planversion", "contracts.submit_contract",
-        "contracts.amend_contract", "contracts.end_contract", "billing.correct_event",
-    ),
-    "finance": (
-        "catalog.publish_planversion", "contracts.approve_contract", "billing.issue_invoice", "billing.void_invoice",
-        "billing.delete_invoice", "billing.run_billing",
-    ),
-    "auditor": (),
-}  # fmt: skip
-EDITED_BY_REVOPS = ("catalog", "contracts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +72,7 @@ def employ(note: Note) -> dict[str, User]:
     """The staff by role, with the passwords of the note; who has none gets one, which is then in the note."""
     staff = {}
     logins = []
-    for role, (username, name) in ROLES.items():
+    for role, (username, name, group) in STAFF.items():
         user, is_new = User.objects.get_or_create(username=username, defaults={"email": f"{username}@aurora.example"})
         password = note.password_of(username)
         if is_new or not password:
@@ -94,30 +81,12 @@ def employ(note: Note) -> dict[str, User]:
             user.first_name, _, user.last_name = name.partition(" ")
             user.is_staff, user.is_superuser = True, role == "admin"
             user.save()
-        if role in DEEDS:
-            user.groups.add(group_of(role))
+        if group:
+            user.groups.add(Group.objects.get(name=group))
         staff[role] = user
         logins.append(Login(username, password, role))
     note.users = logins
     return staff
-
-
-def group_of(role: str) -> Group:
-    """The group of a role with its permissions."""
-    group, is_new = Group.objects.get_or_create(name=role)
-    if is_new:
-        ours = Permission.objects.filter(content_type__app_label__in=OURS)
-        wanted = Q(codename__startswith="view_")
-        for deed in DEEDS[role]:
-            app, _, codename = deed.partition(".")
-            wanted |= Q(content_type__app_label=app, codename=codename)
-        if role == "revops":
-            edits = (
-                Q(codename__startswith="add_") | Q(codename__startswith="change_") | Q(codename__startswith="delete_")
-            )
-            wanted |= edits & Q(content_type__app_label__in=EDITED_BY_REVOPS)
-        group.permissions.set(ours.filter(wanted))
-    return group
 
 
 def is_complete() -> bool:
