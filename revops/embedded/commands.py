@@ -8,7 +8,7 @@ from threading import Timer
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from tqdm import tqdm
 
 from revops.embedded.launcher import UnableToStart
@@ -76,7 +76,14 @@ class DatabaseCommand(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         prepare_database(self.say)
         self.begun = time.monotonic()
-        return super().execute(*args, **options)
+        try:
+            return super().execute(*args, **options)
+        except (OperationalError, InterfaceError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise CommandError(
+                f"The database does not answer any more ({reason}). What was committed by then is stored, and only "
+                "that. Once the database is back, run it again: nothing is done twice."
+            ) from error
 
     def say(self, text: str) -> None:
         self.stderr.write(text, self.style.NOTICE)
