@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
@@ -16,12 +17,24 @@ from django.db import connection, transaction
 
 from billing.metering.aggregation import Partial, fold
 from billing.metering.buckets import Addition, BucketKey, Number, add_to_buckets, gather, prepare, put_partials
-from billing.metering.decoding import QUARTER, datetime_of, decode_data, decode_record, instant_of, register_key
+from billing.metering.decoding import (
+    QUARTER,
+    Original,
+    Record,
+    datetime_of,
+    decode_data,
+    decode_record,
+    instant_of,
+    register_key,
+)
 from billing.metering.directory import MeterPlan, directory_version, meter_plan
 from billing.metering.labelling import Held, Label, Reading, meter_ids, read_meters
+from billing.metering.originals import originals_of, store_original_data
+from billing.metering.rulebook import terms_of
+from billing.metering.rules import apply_rules, compile_rules
 from billing.metering.standing import plans_of, readings_of, sample_of, standing_events
 from billing.metering.storage import bulk_cursor, take_clocks
-from billing.models import Correction, CorrectionKind, Event, Register
+from billing.models import Correction, CorrectionKind, Event, Register, SourceRule
 from catalog.models import Meter
 from catalog.money import exact_arithmetic
 from catalog.periods import Period
@@ -48,7 +61,10 @@ def void_event(source: str, id: str, *, reason: str, at: dt.datetime, by: str = 
 def amend_event(
     source: str, id: str, data: bytes | Mapping[str, Any], *, reason: str, at: dt.datetime, by: str = ""
 ) -> Correction:
-    """Replace the whole data of an accepted event; its type, subject and time stay. Raises UnableToCorrect."""
+    """Replace the whole data of an accepted event; its type, subject and time stay. Raises UnableToCorrect.
+
+    The data are said in the words of the source, like those of a new event, and go through its rules as they are now.
+    """
     text = data if isinstance(data, bytes) else _encode(data)
     return _correct(source, id, text, reason=reason, at=at, by=by)
 
@@ -68,7 +84,8 @@ def _correct(source: str, id: str, text: bytes | None, *, reason: str, at: dt.da
         standing = before or event
         plans = plans_of(standing.meters)
         taken = readings_of(decode_data(standing.data.encode()), standing.meters, plans)
-        given = [] if text is None else _amended(event, source, text)
+        amended = None if text is None else _amended(event, source, text)
+        given = amended.readings if amended else []
         correction = Correction.objects.create(
             key=key,
             position=1 if before is None else before.position + 1,
@@ -78,31 +95,52 @@ def _correct(source: str, id: str, text: bytes | None, *, reason: str, at: dt.da
             source_id=event.source_id,
             event_id=event.event_id,
             clock=clocks[event.customer_id],
-            data="" if text is None else text.decode(),
+            data=amended.record.data_text.decode() if amended else "",
             meters=[reading.meter.id for reading in given],
             reason=reason,
             made_at=at,
             made_by=by,
         )
+        if amended and amended.original:
+            store_original_data(correction, amended.original)
         _adjust_buckets(event, taken, given, clocks)
     return correction
 
 
-def _amended(event: Event, source: str, text: bytes) -> list[Reading]:
-    """What the new data add to the meters of the event's type; they must pass like those of a new event."""
+@dataclass(frozen=True, slots=True)
+class _Amended:
+    """New data after the rules of the source, and what they add to the meters of the event's type."""
+
+    record: Record
+    readings: list[Reading]
+
+    @property
+    def original(self) -> Original | None:
+        """What was given, where the rules changed it."""
+        original = self.record.original
+        return original if original and original.data_text != self.record.data_text else None
+
+
+def _amended(event: Event, source: str, text: bytes) -> _Amended:
+    """New data of an event; they must pass like those of a new one. Raises UnableToCorrect."""
     try:
         decode_data(text)
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise UnableToCorrect("invalid_data", f"The new data are not a JSON object: {error}.") from error
-    raw = _encode({"id": event.event_id, "source": source, "type": event.type, "data": msgspec.Raw(text)})
-    record = decode_record(raw)
+    came = originals_of([event]).get(event.key) or event
+    said = {"id": event.event_id, "source": source, "type": came.type, "subject": came.subject}
+    record = decode_record(_encode({**said, "data": msgspec.Raw(text)}))
     if record.fault is not None:
         raise UnableToCorrect("invalid_data", f"The new data cannot be taken: {record.fault}.")
+    rules = SourceRule.objects.filter(source_id=event.source_id, is_active=True)
+    apply_rules(compile_rules(map(terms_of, rules)), record, instant_of(event.occurred_at))
+    if record.stop is not None:
+        raise UnableToCorrect("invalid_data", f"The new data cannot be counted: a rule says {record.stop.detail}.")
     meters = tuple(meter_plan(meter) for meter in Meter.objects.filter(event_type=event.type).order_by("id"))
     read = read_meters(meters, record.data)
     if isinstance(read, Held):
         raise UnableToCorrect("invalid_data", f"The new data cannot be counted: {read.detail}.")
-    return read
+    return _Amended(record, read)
 
 
 def _adjust_buckets(event: Event, taken: list[Reading], given: list[Reading], clocks: Mapping[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""What events are labelled by, kept in memory: sources, meters, who a subject is, and when contracts run.
+"""What events are labelled by, kept in memory: sources and their rules, meters, who a subject is, when contracts run.
 
 The database counts every change of these (billing/migrations/sql/directory.sql). A batch compares that count once,
 inside its transaction; only subjects not seen since the last change are looked up, all at once. So a change counts
@@ -19,7 +19,10 @@ from msgspec import Struct
 
 from billing.metering.decoding import MICROSECOND, instant_of
 from billing.metering.readings import read_text
-from billing.models import Source
+from billing.metering.rule_kinds import RuleTerms
+from billing.metering.rulebook import terms_of
+from billing.metering.rules import Rules, compile_rules
+from billing.models import Source, SourceRule
 from catalog.models import Aggregation, Meter
 from catalog.periods import local_midnight
 
@@ -81,11 +84,14 @@ class Directory:
         sources: Mapping[str, KnownSource],
         types: Mapping[str, EventType],
         customers: dict[str, KnownCustomer | None] | None = None,
+        rules: Mapping[str, Rules] | None = None,
     ) -> None:
         self.version = version
         self.sources = sources
         self.types = types
         self.customers: dict[str, KnownCustomer | None] = customers or {}
+        # By the key of their source; most sources have none.
+        self.rules: Mapping[str, Rules] = rules or {}
 
     def look_up(self, subjects: Collection[str]) -> None:
         """Learn who these subjects are; one query for all that are not known yet."""
@@ -137,7 +143,16 @@ def load_directory(version: str | None) -> Directory:
     by_type: dict[str, list[MeterPlan]] = {}
     for meter in Meter.objects.order_by("id"):
         by_type.setdefault(meter.event_type, []).append(meter_plan(meter))
-    return Directory(version, sources, {type: event_type(plans) for type, plans in by_type.items()})
+    types = {type: event_type(plans) for type, plans in by_type.items()}
+    return Directory(version, sources, types, rules=rules_by_source())
+
+
+def rules_by_source() -> dict[str, Rules]:
+    """The rules in force, compiled, by the key of their source; sources without rules are not among them."""
+    by_source: dict[str, list[RuleTerms]] = {}
+    for rule in SourceRule.objects.filter(is_active=True).select_related("source").order_by("position"):
+        by_source.setdefault(rule.source.key, []).append(terms_of(rule))
+    return {source: compile_rules(terms) for source, terms in by_source.items()}
 
 
 def meter_plan(meter: Meter) -> MeterPlan:

@@ -67,8 +67,8 @@ class Label(Struct, frozen=True, gc=False):
 def decide(record: Record, directory: Directory, at: dt.datetime, bound_source: str | None = None) -> Label | Held:
     """Label a record received at `at`, or say why it is held.
 
-    The record's subject must have been looked up in the directory. `bound_source` is the only source the sender may
-    report for.
+    The rules of its source have been applied, and its subject has been looked up in the directory. `bound_source` is
+    the only source the sender may report for.
     """
     return decide_at(record, directory, instant_of(at), bound_source)
 
@@ -95,6 +95,8 @@ def decide_at(record: Record, directory: Directory, arrival: int, bound_source: 
         if starts_at <= occurred_at < ends_at:
             if isinstance(read, Held):
                 return read
+            if record.stop is not None:
+                return Held(Reason.RULE, record.stop.detail)
             return Label(source.id, customer.id, occurred_at, read, type.ids or meter_ids(read))
     return Held(Reason.NO_ACTIVE_CONTRACT, "no approved contract of the customer runs at its time")
 

@@ -17,6 +17,7 @@ from billing.metering.decoding import Original, Record, Stop, instant_of
 from billing.metering.patterns import STAR, Pattern
 from billing.metering.places import DATA, Place
 from billing.metering.rule_kinds import CHANGED, MAX_TEXT, Act, RuleTerms, act_of
+from billing.metering.rule_order import is_limited
 from billing.metering.rule_wording import sentence
 
 HOLD, DISCARD = "hold", "discard"
@@ -93,15 +94,12 @@ def compile_rules(rules: Iterable[RuleTerms]) -> Rules:
 
 
 def _compiled(terms: RuleTerms) -> Rule:
-    is_limited = (
-        terms.when_type or terms.when_subjects or terms.when_field or terms.occurs_from or terms.occurs_until
-    )  # fmt: skip
     return Rule(
         id=terms.id,
         kind=terms.kind,
         detail=f"{sentence(terms)} (rule {terms.id})" if terms.id else sentence(terms),
         approval=terms.proposal,
-        condition=Condition(terms) if is_limited else None,
+        condition=Condition(terms) if is_limited(terms) else None,
         act=act_of(terms),
         changes_data=terms.field.startswith(DATA) or terms.to.startswith(DATA),
     )
