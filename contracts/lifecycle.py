@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 
 from catalog.auditing import Actor, create_signed, identity, save_signed, sign, update_signed
 from catalog.models import Plan, PlanVersion
@@ -230,25 +230,52 @@ def move_all(
     """
     with transaction.atomic():
         found = _locked_all(contracts)
-        terms, surroundings = terms_by_contract(found), Surroundings()
-        surroundings.read({contract.customer_id for contract in found})
-        errors: list[FieldError] = []
-        moved: list[tuple[Contract, TermsDraft]] = []
-        for index, contract in enumerate(found):
-            try:
-                _demand_approved(contract)
-                after = _moved(contract, terms[contract.pk], version, on)
-                if wrong := faults(contract, after, surroundings):
-                    raise UnableToAmend(wrong)
-            except UnableToAmend as unable:
-                errors += [FieldError(f"contracts[{index}].{one.path}", one.code, one.detail) for one in unable.errors]
-            else:
-                surroundings.amend(contract, after)
-                moved.append((contract, after))
+        moved, errors = _moves(found, version, on)
         if errors:
             raise UnableToAmend(errors)
         _store_lines(moved, Signature(at, by, _said(f"Moved to {version} on {on}", by)))
     return found
+
+
+def move_faults(contracts: Sequence[int], version: PlanVersion, on: dt.date) -> list[FieldError]:
+    """What `move_all` would be refused for now."""
+    rows = Contract.objects.select_related("customer", "seller").in_bulk(contracts)
+    return _moves([rows[pk] for pk in contracts if pk in rows], version, on)[1]
+
+
+def movable(version: PlanVersion, on: dt.date) -> QuerySet[Contract]:
+    """Approved contracts in the version's currency with a line, running on the day, on another version of its plan."""
+    lines = (
+        ContractLine.objects.in_force()
+        .filter(plan_version__plan=version.plan_id, starts_on__lte=on)
+        .exclude(plan_version=version)
+        .exclude(ends_on__lte=on)
+    )
+    rows = Contract.objects.approved().filter(currency=version.currency, pk__in=lines.values("contract"))
+    return rows.exclude(ends_on__lte=on)
+
+
+Moves = list[tuple[Contract, TermsDraft]]
+
+
+def _moves(contracts: Sequence[Contract], version: PlanVersion, on: dt.date) -> tuple[Moves, list[FieldError]]:
+    """The contracts with the terms each would have, and what is in the way of the others."""
+    terms, surroundings = terms_by_contract(contracts), Surroundings()
+    surroundings.read({contract.customer_id for contract in contracts})
+    moved: Moves = []
+    errors: list[FieldError] = []
+    for index, contract in enumerate(contracts):
+        try:
+            _demand_approved(contract)
+            after = _moved(contract, terms[contract.pk], version, on)
+            if wrong := faults(contract, after, surroundings):
+                raise UnableToAmend(wrong)
+        except UnableToAmend as unable:
+            errors += [FieldError(f"contracts[{index}].{one.path}", one.code, one.detail) for one in unable.errors]
+        else:
+            surroundings.amend(contract, after)
+            moved.append((contract, after))
+    return moved, errors
 
 
 def _moved(contract: Contract, terms: TermsDraft, version: PlanVersion, on: dt.date) -> TermsDraft:
@@ -267,7 +294,7 @@ def _moved(contract: Contract, terms: TermsDraft, version: PlanVersion, on: dt.d
     return replace(terms, lines=tuple(lines))
 
 
-def _store_lines(moved: Sequence[tuple[Contract, TermsDraft]], signature: Signature) -> None:
+def _store_lines(moved: Moves, signature: Signature) -> None:
     rows: dict[int, list[ContractLine]] = {contract.pk: [] for contract, _ in moved}
     for row in ContractLine.objects.in_force().filter(contract__in=list(rows)).select_related("plan_version__plan"):
         rows[row.contract_id].append(row)

@@ -18,7 +18,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from catalog.auditing import sign
+from catalog.auditing import KeyHolder, sign
 from revops.api.calls import call_of
 from revops.api.problems import Problem
 from revops.models import ApiKey, validate_scopes
@@ -89,6 +89,12 @@ def authenticated(request: HttpRequest, at: dt.datetime) -> ApiKey:
     if key.last_used_at is None or at - key.last_used_at >= USE_IS_NOTED_EVERY:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=at)
     return key
+
+
+def holder(request: Request) -> KeyHolder:
+    """Whoever calls, as operations take it: a key is a person where two are needed."""
+    key: Any = request.auth
+    return KeyHolder(key.pk, key.name)
 
 
 def presented_secret(request: HttpRequest) -> str | None:

@@ -25,9 +25,10 @@ from contracts.lifecycle import UnableToAmend
 from contracts.models import Contract, Customer
 from revops.simulation.comparing import Mismatch, differences
 from revops.simulation.databases import Say, silently, throw_away_databases
+from revops.vocabulary.amending import amend
 from revops.vocabulary.catalog_loading import keep_catalog
 from revops.vocabulary.contract_loading import keep_contracts
-from revops.vocabulary.contract_terms import UnknownTerm, discounts, lines, one_time, version_of
+from revops.vocabulary.contract_terms import UnknownTerm, version_of
 from revops.vocabulary.decoding import InvalidDocument, decode
 from revops.vocabulary.loading import Load, UnableToLoad
 from revops.vocabulary.words import (
@@ -202,16 +203,7 @@ class Stage:
         lifecycle.move_to_version(_contract(words.contract, path), plan, version, words.on, at=at)
 
     def _amend(self, words: AmendWords, at: dt.datetime, path: str) -> None:
-        contract = _contract(words.contract, path)
-        if words.ends_on is not None:
-            lifecycle.end(contract, words.ends_on, at=at)
-        lifecycle.amend(
-            contract,
-            lines=None if words.lines is None else lines(words.lines, contract),
-            discounts=None if words.discounts is None else discounts(words.discounts, contract),
-            one_time=None if words.one_time is None else one_time(words.one_time),
-            at=at,
-        )
+        amend(_contract(words.contract, path), words, at=at, reason=words.reason or "")
 
     def _void_invoice(self, words: VoidInvoiceWords, at: dt.datetime, path: str) -> None:
         void_invoice(_document(words, path), reason=words.reason, waive=words.waive, at=at)

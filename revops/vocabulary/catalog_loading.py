@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db import transaction
 
 from billing.models import Bucket, Source
 from catalog import publishing
-from catalog.models import Feature, Meter, Plan, PlanVersion, TaxRate, VersionStatus
+from catalog.models import Feature, Interval, Meter, Plan, PlanVersion, TaxRate, VersionStatus
 from catalog.publishing import PriceDraft, UnableToPublish, VersionContent
 from contracts.models import ContractLine
+from revops.vocabulary.decoding import under
 from revops.vocabulary.loading import Load, keep_seller
-from revops.vocabulary.words import CatalogWords, MeterWords, PlanWords, PriceWords, VersionWords
+from revops.vocabulary.words import (
+    CatalogWords,
+    FeatureWords,
+    MeterWords,
+    PlanWords,
+    PriceWords,
+    SourceWords,
+    VersionWords,
+)
 
 # What the database freezes in a meter once it has counted something.
 FROZEN_IN_METER = ("event_type", "aggregation", "value", "group_by", "filters")
@@ -34,28 +44,35 @@ def keep_catalog(words: CatalogWords, load: Load, *, publish: bool) -> None:
     """As `load_catalog`, inside the caller's transaction; what is wrong is left in `load.errors`."""
     seller = keep_seller(load, words.seller, words)
     for index, source in enumerate(words.sources):
-        load.keep(Source.objects.filter(key=source.key), f"sources[{index}]", vars(source))
+        keep_source(load, source, f"sources[{index}]")
         load.step()
     for index, rate in enumerate(words.tax_rates):
         load.keep(TaxRate.objects.filter(code=rate.code), f"tax_rates[{index}]", vars(rate))
         load.step()
     for index, feature in enumerate(words.features):
-        rows = Feature.objects.filter(key=feature.key)
-        load.keep(rows, f"features[{index}]", vars(feature), {"name": feature.key})
+        keep_feature(load, feature, f"features[{index}]")
         load.step()
     for index, meter in enumerate(words.meters):
-        _keep_meter(load, meter, f"meters[{index}]")
+        keep_meter(load, meter, f"meters[{index}]")
         load.step()
     for index, plan in enumerate(words.plans):
         if seller is not None:
-            _keep_plan(load, plan, f"plans[{index}]", words.currency or seller.currency, publish)
+            keep_plan(load, plan, f"plans[{index}]", words.currency or seller.currency, publish=publish)
         load.step()
 
 
-def _keep_meter(load: Load, words: MeterWords, path: str) -> None:
+def keep_source(load: Load, words: SourceWords, path: str, cleared: Collection[str] = ()) -> Source | None:
+    return load.keep(Source.objects.filter(key=words.key), path, vars(words), cleared=cleared)
+
+
+def keep_feature(load: Load, words: FeatureWords, path: str, cleared: Collection[str] = ()) -> Feature | None:
+    return load.keep(Feature.objects.filter(key=words.key), path, vars(words), {"name": words.key}, cleared)
+
+
+def keep_meter(load: Load, words: MeterWords, path: str, cleared: Collection[str] = ()) -> Meter | None:
     values: dict[str, Any] = {
         **vars(words),
-        # A file says all of what a meter counts: what it leaves out is not there.
+        # Words say all of what a meter counts: what they leave out is not there.
         "value": words.value or "",
         "group_by": list(words.group_by or ()),
         "filters": {name: _filter_values(given) for name, given in (words.filters or {}).items()},
@@ -66,9 +83,10 @@ def _keep_meter(load: Load, words: MeterWords, path: str) -> None:
         if differing and Bucket.objects.filter(meter_id=existing.pk).exists():
             detail = f"the meter {words.key} has events, so what it counts is frozen; use a new key"
             for name in differing:
-                load.fail(f"{path}.{name}", "frozen", detail)
-            return
-    load.keep(Meter.objects.filter(key=words.key), path, values)
+                load.fail(under(path, name), "frozen", detail)
+            return None
+    told = [name for name in cleared if name not in FROZEN_IN_METER]
+    return load.keep(Meter.objects.filter(key=words.key), path, values, cleared=told)
 
 
 def _filter_values(given: Any) -> list[Any]:
@@ -79,18 +97,23 @@ def _filter_values(given: Any) -> list[Any]:
     ]
 
 
-def _keep_plan(load: Load, words: PlanWords, path: str, currency: str, publish: bool) -> None:
-    values = {
+def keep_plan(
+    load: Load, words: PlanWords, path: str, currency: str, cleared: Collection[str] = (), *, publish: bool = False
+) -> None:
+    """The plan and, beside those it has, the versions; `currency` is theirs where they name none."""
+    values: dict[str, Any] = {
         "key": words.key,
         "name": words.name,
         "interval": words.interval,
         "tolerance_window": words.tolerance_window,
     }
-    if words.interval is not None and _is_agreed(words.key, but_for=words.interval):
+    if "interval" in cleared:
+        values["interval"], cleared = Interval.MONTH.value, {*cleared} - {"interval"}
+    if values["interval"] is not None and _is_agreed(words.key, but_for=values["interval"]):
         detail = f"contracts stand on the plan {words.key}, so its interval is frozen; use a new key"
-        load.fail(f"{path}.interval", "frozen", detail)
+        load.fail(under(path, "interval"), "frozen", detail)
         return
-    plan = load.keep(Plan.objects.filter(key=words.key), path, values, {"name": words.key})
+    plan = load.keep(Plan.objects.filter(key=words.key), path, values, {"name": words.key}, cleared)
     if plan is None:
         return
     for index, version in enumerate(words.versions):
@@ -101,7 +124,7 @@ def _keep_plan(load: Load, words: PlanWords, path: str, currency: str, publish: 
                     publishing.publish(stored, at=load.at, by=load.by)
                     load.note(f"plan version {stored}", "published")
         except UnableToPublish as unable:
-            load.fail_under(f"{path}.versions[{index}]", unable.errors)
+            load.fail_under(under(path, f"versions[{index}]"), unable.errors)
 
 
 def _is_agreed(plan: str, but_for: str) -> bool:

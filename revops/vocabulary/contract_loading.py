@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from django.db import transaction
 
@@ -13,6 +13,7 @@ from contracts.drafts import TermsDraft, terms_by_contract, terms_draft
 from contracts.lifecycle import Drafts, UnableToApprove
 from contracts.models import Contact, Contract, ContractStatus, Customer, CustomerAlias
 from revops.vocabulary.contract_terms import Plans, UnknownTerm, discounts, lines, one_time
+from revops.vocabulary.decoding import under
 from revops.vocabulary.loading import Load, Shelf, chunks, first_seller, keep_seller
 from revops.vocabulary.words import ContractsWords, ContractWords, CustomerWords
 
@@ -59,7 +60,7 @@ def keep_contracts(words: ContractsWords, load: Load, seller: Seller, *, publish
     """
     customers = [(f"customers[{index}]", customer) for index, customer in enumerate(words.customers)]
     for some_customers in chunks(((path, (path, one)) for path, one in customers), CHUNK):
-        _Customers(load, [one for _, one in some_customers]).keep(some_customers)
+        keep_customers(some_customers, load)
         load.step(len(some_customers))
     if load.errors:
         return
@@ -68,6 +69,24 @@ def keep_contracts(words: ContractsWords, load: Load, seller: Seller, *, publish
     for some in chunks(((one.number, (path, one)) for path, one in contracts), CHUNK):
         loading.keep(some)
         load.step(len(some))
+
+
+def keep_customers(words: Sequence[tuple[str, CustomerWords]], load: Load, cleared: Collection[str] = ()) -> None:
+    """The customers (each with its path, no key twice), their subjects and contacts beside those they have."""
+    _Customers(load, [one for _, one in words]).keep(words, cleared)
+
+
+def drop_others(words: CustomerWords, load: Load) -> None:
+    """Take away the subjects and contacts of a customer that the words, naming some or none, do not name."""
+    customer = Customer.objects.get(key=words.key)
+    gone: list[CustomerAlias | Contact] = []
+    if words.subjects is not None:
+        gone += customer.aliases.exclude(subject__in=words.subjects)
+    if words.contacts is not None:
+        gone += customer.contacts.exclude(email__in=[one.email for one in words.contacts])
+    for row in gone:
+        load.sign(row)
+        row.delete()
 
 
 class _Customers:
@@ -79,6 +98,8 @@ class _Customers:
         subjects = {subject for one in words for subject in one.subjects or ()}
         self.known_by_key = set(Customer.objects.filter(key__in=subjects).values_list("key", flat=True))
         self.customers = Shelf(load, Customer.objects.filter(key__in=keys), lambda row: row.key)
+        billed = Contract.objects.approved().filter(customer__key__in=keys, timezone="")
+        self.billed_by_zone = set(billed.values_list("customer__key", flat=True))
         self.aliases = Shelf(
             load,
             CustomerAlias.objects.filter(subject__in=subjects).select_related("customer"),
@@ -92,22 +113,34 @@ class _Customers:
             self.customers,
         )
 
-    def keep(self, words: Sequence[tuple[str, CustomerWords]]) -> None:
+    def keep(self, words: Sequence[tuple[str, CustomerWords]], cleared: Collection[str]) -> None:
         for path, customer in words:
-            self._keep_customer(customer, path)
+            self._keep_customer(customer, path, cleared)
         self.aliases.write()
         self.contacts.write()
 
-    def _keep_customer(self, words: CustomerWords, path: str) -> None:
+    def _keep_customer(self, words: CustomerWords, path: str, cleared: Collection[str]) -> None:
         values = {name: value for name, value in vars(words).items() if name not in ("subjects", "contacts")}
-        customer = self.customers.keep(words.key, path, values, {"name": words.key})
+        if self._moves_billing(words, cleared):
+            detail = f"contracts of {words.key} are billed by its time zone; give the zone to new contracts instead"
+            self.load.fail(under(path, "timezone"), "frozen", detail)
+            return
+        customer = self.customers.keep(words.key, path, values, {"name": words.key}, cleared)
         if customer is None:
             return
         for index, subject in enumerate(words.subjects or ()):
-            self._keep_subject(customer, subject, f"{path}.subjects[{index}]")
+            self._keep_subject(customer, subject, under(path, f"subjects[{index}]"))
         for index, contact in enumerate(words.contacts or ()):
             key = (customer.key, contact.email)
-            self.contacts.keep(key, f"{path}.contacts[{index}]", vars(contact), {"customer": customer})
+            self.contacts.keep(key, under(path, f"contacts[{index}]"), vars(contact), {"customer": customer})
+
+    def _moves_billing(self, words: CustomerWords, cleared: Collection[str]) -> bool:
+        """Whether the time zone that approved contracts are billed by would be another."""
+        stored = self.customers.get(words.key)
+        if stored is None or words.key not in self.billed_by_zone:
+            return False
+        zone = "" if "timezone" in cleared else words.timezone
+        return zone is not None and zone != stored.timezone
 
     def _keep_subject(self, customer: Customer, subject: str, path: str) -> None:
         if subject == customer.key:
@@ -121,6 +154,32 @@ class _Customers:
             self.aliases.keep(subject, path, {"subject": subject}, {"customer": customer})
             return
         self.load.fail(path, "taken", f"the subject {subject} belongs to the customer {other}")
+
+
+def keep_contract(words: ContractWords, load: Load, seller: Seller, path: str = "") -> None:
+    """A contract as a draft; `seller` is whose it is where it names none. One that is approved is left as it is."""
+    _Contracts(load, seller, None, publish=False).keep([(path, words)])
+
+
+def change_contract(
+    contract: Contract, words: ContractWords, named: Collection[str], cleared: Collection[str], load: Load
+) -> None:
+    """Let a contract say something else: all of a draft; of an approved one what its terms are not.
+
+    `words` are the whole contract, `named` what of it is to change. What is in the way is left in `load.errors`.
+    """
+    if contract.status == ContractStatus.REVIEW:
+        detail = f"{contract} waits for approval: what is approved is what was submitted; delete it and draft another"
+        load.fail("status", "review", detail)
+    elif contract.status == ContractStatus.DRAFT:
+        keep_contract(words, load, contract.seller)
+    elif frozen := [name for name in named if name not in EDITABLE_IN_CONTRACT]:
+        for name in frozen:
+            load.fail(name, "frozen", f"{contract} is approved; its terms change by `amend`, its end by `end`")
+    else:
+        editable = {name: getattr(words, name) for name in EDITABLE_IN_CONTRACT}
+        defaults = {"payment_terms_days": contract.seller.payment_terms_days}
+        load.keep(Contract.objects.filter(pk=contract.pk), "", editable, defaults, cleared)
 
 
 class _Contracts:
@@ -162,10 +221,10 @@ class _Contracts:
     def _keep_contract(self, words: ContractWords, path: str) -> None:
         customer, seller = self.customers.get(words.customer), self._seller(words)
         if customer is None:
-            self.load.fail(f"{path}.customer", "unknown", f"there is no customer {words.customer}")
+            self.load.fail(under(path, "customer"), "unknown", f"there is no customer {words.customer}")
             return
         if seller is None:
-            self.load.fail(f"{path}.seller", "unknown", f"there is no seller {words.seller}")
+            self.load.fail(under(path, "seller"), "unknown", f"there is no seller {words.seller}")
             return
         contract = self.stored.get(words.number)
         if contract is None or contract.status != ContractStatus.APPROVED:
@@ -173,7 +232,7 @@ class _Contracts:
             self._keep_draft(words, contract, wanted)
             return
         if contract.customer != customer:
-            self.load.fail(f"{path}.customer", "frozen", f"contract {contract} is with {contract.customer.key}")
+            self.load.fail(under(path, "customer"), "frozen", f"contract {contract} is with {contract.customer.key}")
             return
         self._keep_approved(words, contract, path)
 
@@ -220,7 +279,7 @@ class _Contracts:
             if given is not None and given != getattr(contract, name):
                 what = name.replace("_", " ")
                 detail = f"contract {contract} is approved, so its {what} is frozen; end it and sign another"
-                self.load.fail(f"{path}.{name}", "frozen", detail)
+                self.load.fail(under(path, name), "frozen", detail)
                 return
         self._keep_editable(words, contract, path)
         before = self.standing[contract.pk]

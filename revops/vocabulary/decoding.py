@@ -26,6 +26,9 @@ Country = NewType("Country", str)
 T = TypeVar("T")
 
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?[wdhms])+", re.ASCII)
+LONGEST = 3660 * 86400  # of a duration, in seconds
+# Billing reaches beyond what a contract says: to the end of its period, in any zone, and the tolerance window.
+FIRST_YEAR, LAST_YEAR = 1900, 2999
 SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -76,7 +79,7 @@ def _object(kind: type[T], value: object, path: str, errors: list[FieldError]) -
     for name in value:
         if name in words:
             continue
-        place = _under(path, str(name))
+        place = under(path, str(name))
         if name in later:
             if value[name] not in (None, [], {}, False):
                 errors.append(FieldError(place, "unsupported", later[name]))
@@ -88,9 +91,9 @@ def _object(kind: type[T], value: object, path: str, errors: list[FieldError]) -
         given = value.get(word.name)
         if given is None:
             if word.required:
-                errors.append(FieldError(_under(path, word.name), "missing", f"{word.name} is required"))
+                errors.append(FieldError(under(path, word.name), "missing", f"{word.name} is required"))
             continue
-        read[word.attribute] = _value(word.type, given, _under(path, word.name), errors)
+        read[word.attribute] = _value(word.type, given, under(path, word.name), errors)
     return kind(**read) if len(errors) == found_before else None
 
 
@@ -120,7 +123,8 @@ def _value(kind: Any, value: Any, path: str, errors: list[FieldError]) -> Any:
         return None
 
 
-def _under(path: str, name: str) -> str:
+def under(path: str, name: str) -> str:
+    """Where a part is, as in `lines[0].plan`."""
     return f"{path}.{name}" if path else name
 
 
@@ -134,9 +138,12 @@ def read_text(value: object) -> str:
     # Numbers are common as identifiers, and mean the same without quotes as with them.
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f"text is expected, not {value!r}; put it in quotes")
-    if "\0" in str(value):
+    text = str(value)
+    if "\0" in text:
         raise ValueError("text cannot hold a NUL character")
-    return str(value)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("text cannot hold half a character (a lone surrogate)")
+    return text
 
 
 def read_key(value: object) -> str:
@@ -166,14 +173,17 @@ def read_number(value: object) -> Decimal:
 
 
 def read_date(value: object) -> dt.date:
+    found: object = value
     if isinstance(value, str):
         try:
-            return dt.date.fromisoformat(value)
+            found = dt.date.fromisoformat(value)
         except ValueError:
-            pass
-    elif isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-        return value
-    raise ValueError(f"a date such as 2026-01-31 is expected, not {_shown(value)}")
+            found = None
+    if not isinstance(found, dt.date) or isinstance(found, dt.datetime):
+        raise ValueError(f"a date such as 2026-01-31 is expected, not {_shown(value)}")
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise ValueError(f"{found} is not a day between the years {FIRST_YEAR} and {LAST_YEAR}")
+    return found
 
 
 def read_instant(value: object) -> dt.datetime:
@@ -200,8 +210,10 @@ def read_duration(value: object) -> dt.timedelta:
     if isinstance(value, bool) or not DURATION.fullmatch(text):
         raise ValueError(f"a duration such as 24h, 30m or 2d is expected, not {value!r}")
     parts = re.findall(r"(\d+(?:\.\d+)?)([wdhms])", text)
-    microseconds = sum(Decimal(number) * SECONDS[unit] * 1_000_000 for number, unit in parts)
-    return dt.timedelta(microseconds=int(microseconds))
+    seconds = sum(Decimal(number) * SECONDS[unit] for number, unit in parts)
+    if seconds > LONGEST:
+        raise ValueError(f"a duration is at most {LONGEST // SECONDS['d']} days")
+    return dt.timedelta(microseconds=int(seconds * 1_000_000))
 
 
 def read_zone(value: object) -> str:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from catalog.auditing import create_signed, sign
+from catalog.auditing import Actor, create_signed, sign
 from catalog.models import Seller
 from catalog.pricing import FieldError
 from contracts.models import Contract
+from revops.vocabulary.decoding import under
 from revops.vocabulary.words import MAIN, FileWords, SellerWords
 
 Row = TypeVar("Row", bound=models.Model)
@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 
 class UnableToLoad(Exception):
-    """A file that cannot be loaded; nothing of it was. `errors` says everything that is in the way."""
+    """Words that cannot be loaded; nothing of them was. `errors` says everything that is in the way."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
         self.errors = list(errors)
@@ -41,11 +41,11 @@ class Change:
 
 @dataclass
 class Load:
-    """One file being loaded: when, by whom, from where; what it changed and what is wrong with it."""
+    """One file, or the body of a call, being loaded: when, by whom, from where; what it changed, what is wrong."""
 
     at: dt.datetime
     origin: str
-    by: AbstractBaseUser | None = None
+    by: Actor = None
     changes: list[Change] = field(default_factory=list)
     unchanged: int = 0
     errors: list[FieldError] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Load:
     def fail_under(self, path: str, errors: Sequence[FieldError]) -> None:
         """Errors of a part, with paths from the whole."""
         self.errors += [
-            FieldError(".".join(filter(None, (path, error.path))), error.code, error.detail) for error in errors
+            FieldError(under(path, error.path) if error.path else path, error.code, error.detail) for error in errors
         ]
 
     def finish(self) -> None:
@@ -79,14 +79,15 @@ class Load:
         path: str,
         values: Mapping[str, Any],
         defaults: Mapping[str, Any] | None = None,
+        cleared: Collection[str] = (),
     ) -> Row | None:
         """The one row of `rows` with these values: made, changed or left as it is.
 
-        A value of None was left out of the file: an existing row keeps its own, a new one gets its default. None is
-        answered where the values cannot be stored.
+        A value of None was left out of the file: an existing row keeps its own, a new one gets its default. So does an
+        existing one of what is `cleared`. None is answered where the values cannot be stored.
         """
-        row = rows.select_for_update().first()
-        row, change, detail = changed(row, rows.model, values, defaults)
+        row = rows.select_for_update(no_key=True).first()
+        row, change, detail = changed(row, rows.model, values, defaults, cleared)
         if not change:
             self.unchanged += 1
             return row
@@ -103,7 +104,7 @@ class Load:
             check()
         except ValidationError as invalid:
             for name, messages in invalid.message_dict.items():
-                place = path if name == "__all__" else f"{path}.{name}"
+                place = path if name == "__all__" else under(path, name)
                 for message in messages:
                     self.fail(place, "invalid", message)
             return False
@@ -136,13 +137,18 @@ class Shelf(Generic[Row]):
         return self._rows.get(key)
 
     def keep(
-        self, key: Hashable, path: str, values: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+        self,
+        key: Hashable,
+        path: str,
+        values: Mapping[str, Any],
+        defaults: Mapping[str, Any] | None = None,
+        cleared: Collection[str] = (),
     ) -> Row | None:
         """As `Load.keep`, for the row of this key."""
         stored = self._rows.get(key)
         if stored is not None and stored.pk is None:
             self.write()
-        row, change, detail = changed(stored, self.model, values, defaults)
+        row, change, detail = changed(stored, self.model, values, defaults, cleared)
         if not change:
             self.load.unchanged += 1
             return row
@@ -167,10 +173,17 @@ class Shelf(Generic[Row]):
 
 
 def changed(
-    stored: Row | None, model: type[Row], values: Mapping[str, Any], defaults: Mapping[str, Any] | None
+    stored: Row | None,
+    model: type[Row],
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None,
+    cleared: Collection[str] = (),
 ) -> tuple[Row, str, str]:
-    """The row with the values that are not None, how it changed (or nothing), and in what."""
+    """The row with the values that are not None or cleared, how it changed (or nothing), and in what."""
     known = {name: value for name, value in values.items() if value is not None}
+    for name in cleared:
+        field: Any = model._meta.get_field(name)
+        known[name] = (defaults or {}).get(name, field.get_default())
     if stored is None:
         return model(**{**(defaults or {}), **known}), "created", ""
     differing = [name for name, value in known.items() if getattr(stored, name) != value]

@@ -240,13 +240,20 @@ class MigrateWords:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AmendWords:
-    contract: str
+class AmendmentWords:
+    """What of an approved contract is to be otherwise: the lists that are named are replaced."""
+
     lines: tuple[LineWords, ...] | None = None
     discounts: tuple[DiscountWords, ...] | None = None
     one_time: tuple[OneTimeWords, ...] | None = None
     ends_on: dt.date | None = None
+    reason: str | None = None
     later: ClassVar = not_yet("renewal", "commitments", "credits", "overrides", "entitlements")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmendWords(AmendmentWords):
+    contract: str
 
 
 @dataclass(frozen=True, kw_only=True)
