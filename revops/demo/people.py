@@ -56,6 +56,7 @@ class Note:
             return cls()
 
     def write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)  # with a server of your own, nothing has made the home yet
         draft = path.with_suffix(".draft")
         draft.unlink(missing_ok=True)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -136,9 +136,10 @@ def test_a_story_that_was_cut_off_goes_on_where_it_was() -> None:
 def test_everybody_can_sign_in_and_does_their_own_part(tmp_path: Path) -> None:
     note = people.Note()
     people.employ(note)
-    note.write(tmp_path / "demo.json")
-    assert (tmp_path / "demo.json").stat().st_mode & 0o777 == 0o600
-    for login in json.loads((tmp_path / "demo.json").read_text())["users"]:
+    path = tmp_path / "home" / "demo.json"
+    note.write(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    for login in json.loads(path.read_text())["users"]:
         client = Client()
         assert client.login(username=login["username"], password=login["password"])
         assert client.get("/admin/billing/invoice/").status_code == 200
