@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 
+from catalog.columns import count, quantity, status
 from catalog.deeds import Change, Deed, DeedsMixin
 from catalog.desks import HistoryDesk, ShownInline, StackedInline, TabularInline
 from catalog.models import (
@@ -36,13 +37,14 @@ from catalog.publishing import (
     retire,
     submit,
 )
-from catalog.wording import figure, price_words
+from catalog.wording import price_words
 
 
 @admin.register(Seller)
 class SellerDesk(HistoryDesk):
     list_display = ["name", "key", "country", "currency", "timezone", "tolerance_window", "review_drafts"]
     list_filter = ["review_drafts", "currency"]
+    empty_hint = "The seller is the legal entity that invoices: its tax id, currency and time zone."
     search_fields = ["key", "name", "tax_id"]
     ordering = ["name"]
 
@@ -54,13 +56,10 @@ class SellerDesk(HistoryDesk):
 @admin.register(TaxRate)
 class TaxRateDesk(HistoryDesk):
     list_display = ["code", "country", "percent_figure", "effective_from", "description"]
+    percent_figure = quantity("percent")
     list_filter = ["country"]
     search_fields = ["code", "description", "country"]
     ordering = ["country", "effective_from"]
-
-    @admin.display(description="percent", ordering="percent")
-    def percent_figure(self, rate: TaxRate) -> str:
-        return figure(rate.percent)
 
 
 @admin.register(Feature)
@@ -74,6 +73,7 @@ class FeatureDesk(HistoryDesk):
 class MeterDesk(HistoryDesk):
     list_display = ["key", "name", "event_type", "aggregation", "value", "group_by", "unit", "allow_negative"]
     list_filter = ["aggregation", "event_type"]
+    empty_hint = "A meter says what is counted: the type of event, and how its values become a quantity."
     search_fields = ["key", "name", "event_type", "value"]
     ordering = ["key"]
     fieldsets = [
@@ -104,14 +104,12 @@ class PlanDesk(HistoryDesk):
     search_fields = ["key", "name"]
     ordering = ["name"]
     inlines = [VersionInline]
+    empty_hint = "A plan is what customers buy: make one, give it a version with prices, and publish that."
+    versions_figure = count("version_count", title="versions")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
         rows: QuerySet[Plan] = super().get_queryset(request)
         return rows.annotate(version_count=Count("versions"), latest_start=Max("versions__effective_from"))
-
-    @admin.display(description="versions", ordering="version_count")
-    def versions_figure(self, plan: Any) -> int:
-        return int(plan.version_count)
 
     @admin.display(description="latest starts on", ordering="latest_start")
     def in_force_from(self, plan: Any) -> dt.date | None:
@@ -237,7 +235,8 @@ class PriceInline(StackedInline[Price, PlanVersion]):
 
 @admin.register(PlanVersion)
 class PlanVersionDesk(DeedsMixin, HistoryDesk):
-    list_display = ["__str__", "plan", "status", "currency", "effective_from", "published_at"]
+    list_display = ["__str__", "plan", "state", "currency", "effective_from", "published_at"]
+    state = status("status", good=[VersionStatus.PUBLISHED], warn=[VersionStatus.DRAFT, VersionStatus.REVIEW])
     list_filter = ["status", "currency", "plan"]
     list_select_related = ["plan"]
     search_fields = ["plan__key", "plan__name"]

@@ -8,16 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import IntegrityError, connections, models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.text import slugify
 from simple_history.admin import SimpleHistoryAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
+
+from catalog.exporting import EXPORTED_UP_TO, csv_response
 
 if TYPE_CHECKING:  # the theme ships no types; its classes are Django's, dressed
     from django.contrib.admin import ModelAdmin, StackedInline, TabularInline
@@ -92,13 +101,35 @@ class ReasonForm(forms.ModelForm[Any]):
 
 
 class Desk(ModelAdmin[Any]):
-    """A list and a page of rows, dressed alike."""
+    """A list and a page of rows, dressed alike; the list can be had as CSV by who may view it."""
 
     change_form_template = "admin/desk_form.html"
     show_full_result_count = False
     paginator = QuickPaginator
     view_on_site = False
     list_per_page = 50
+    csv_columns: ClassVar[Sequence[str]] = ()  # as list_display, which it is when empty
+    empty_hint: ClassVar[str] = ""  # what an empty list says: where its rows come from
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_export"
+        return [path("export/", self.admin_site.admin_view(self.export_view), name=name), *super().get_urls()]
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """What the list shows with the filters of the address, as CSV."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        try:
+            found = self.get_changelist_instance(request).queryset
+        except IncorrectLookupParameters:
+            return HttpResponseRedirect(f"../?{ERROR_FLAG}=1")
+        names = self.csv_columns or [name for name in self.get_list_display(request) if name != "action_checkbox"]
+        filename = f"{slugify(self.opts.verbose_name_plural)}-{timezone.now():%Y%m%d-%H%M}.csv"
+        return csv_response(self, found, names, filename)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        said = {"empty_hint": self.empty_hint, "exported_up_to": EXPORTED_UP_TO}
+        return super().changelist_view(request, {**said, **(extra_context or {})})
 
 
 class HistoryDesk(RefusalMixin, SimpleHistoryAdmin, Desk):  # type: ignore[misc]

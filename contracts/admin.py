@@ -16,6 +16,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 
 from catalog.admin import priced, prices_in_words
+from catalog.columns import count, money, quantity, status
 from catalog.deeds import Change, Deed, DeedsMixin
 from catalog.desks import FactDesk, HistoryDesk, ShownInline, TabularInline
 from catalog.models import PlanVersion, VersionStatus
@@ -64,16 +65,14 @@ class CustomerDesk(HistoryDesk):
     ordering = ["name"]
     fields = ["name", "key", "country", "timezone", "tax_id", "billing_address"]
     inlines = [AliasInline, ContactInline, ContractInline]
+    empty_hint = "A customer is who is billed. Its key, or a subject of its own, names it in events."
+    contracts_figure = count("approved_contracts", title="contracts")
     change_form_template = "admin/contracts/customer/change_form.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
         rows: QuerySet[Customer] = super().get_queryset(request)
         approved = Count("contracts", filter=Q(contracts__status=ContractStatus.APPROVED))
         return rows.annotate(approved_contracts=approved)
-
-    @admin.display(description="contracts", ordering="approved_contracts")
-    def contracts_figure(self, customer: Any) -> int:
-        return int(customer.approved_contracts)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Customer | None = None) -> Sequence[str]:
         if obj is None:
@@ -249,7 +248,9 @@ class AddOneTime(Deed):
 
 @admin.register(Contract)
 class ContractDesk(DeedsMixin, HistoryDesk):
-    list_display = ["number", "customer", "status", "currency", "starts_on", "ends_on", "purchase_order"]
+    list_display = ["number", "customer", "state", "currency", "starts_on", "ends_on", "purchase_order"]
+    empty_hint = "A contract says which customer has which plan version, from when, and at which terms."
+    state = status("status", good=[ContractStatus.APPROVED], warn=[ContractStatus.DRAFT, ContractStatus.REVIEW])
     list_filter = ["status", "currency", "seller", "anchor"]
     list_select_related = ["customer", "seller"]
     search_fields = ["number", "customer__key", "customer__name", "purchase_order"]
@@ -315,9 +316,7 @@ class ContractLineDesk(TermDesk):
     list_select_related = ["contract", "plan_version__plan"]
     ordering = ["contract__number", "position", "starts_on"]
 
-    @admin.display(description="quantity", ordering="quantity")
-    def quantity_figure(self, line: ContractLine) -> str:
-        return figure(line.quantity)
+    quantity_figure = quantity("quantity")
 
 
 @admin.register(Discount)
@@ -338,9 +337,7 @@ class OneTimeTermDesk(TermDesk):
     date_hierarchy = "on"
     ordering = ["-on"]
 
-    @admin.display(description="amount", ordering="amount")
-    def amount_figure(self, term: OneTimeTerm) -> str:
-        return money_words(term.amount, term.contract.currency)
+    amount_figure = money("amount", currency="contract.currency")
 
 
 def terms_in_words(contract: Contract) -> list[tuple[str, str]]:

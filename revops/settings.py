@@ -101,6 +101,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = ["revops.console.formats"]
 TIME_ZONE = "UTC"
 USE_I18N = True
 USE_TZ = True
