@@ -126,7 +126,7 @@ class PlanDetail(PlanShelf):
         """What it is called, and when it is billed. What it costs is in its versions, each at an address of its own."""
 
         def keep(load: Load, row: Plan, words: PlanWords, cleared: set[str]) -> None:
-            if words.versions or "versions" in cleared:
+            if isinstance(sent, dict) and "versions" in sent:
                 detail = (
                     f"versions have addresses of their own: POST plans/{key}/versions, PATCH plans/{key}/versions/1"
                 )
