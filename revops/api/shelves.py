@@ -39,6 +39,8 @@ from revops.vocabulary.loading import Load, UnableToLoad
 CONFLICTS = frozenset(
     {"approved", "billed_twice", "ended", "exists", "frozen", "in_use", "review", "same_person", "taken"}
 )
+# Headers of the answers: what a row is marked with, and where a new one is.
+MARKED, MADE = ("ETag",), ("Location", "ETag")
 CHANGED = Problem(412, "This was changed since it was read; read it again.")
 
 
