@@ -32,6 +32,7 @@ from billing.models import (
     InvoiceLine,
     LineKind,
     NumberSeries,
+    OriginalEvent,
     PeriodClose,
     Purpose,
     Receipt,
@@ -39,6 +40,7 @@ from billing.models import (
     Register,
     Sighting,
     Source,
+    SourceRule,
     UsageClock,
 )
 from catalog.auditing import facts
@@ -99,6 +101,7 @@ def world(numbers: range) -> None:
     use(customers, meters, numbers)
     held(numbers)
     sources = make(Source, [Source(key=f"gw{n}") for n in numbers])
+    make(SourceRule, [SourceRule(source=one, position=1, kind="trim", field="subject") for one in sources])
     keys = make(
         ApiKey,
         [ApiKey(name=f"Key {one.key}", secret_hash=one.key, source=one, created_at=AT) for one in sources],
@@ -294,7 +297,7 @@ def test_every_model_has_a_desk_or_a_place_on_one() -> None:
     placed = {inline.model for desk in admin.site._registry.values() for inline in desk.inlines}
     seen = {*admin.site._registry, *placed}
     missing = [model for model in apps.get_models() if model._meta.app_label in OURS and model not in seen]
-    assert {model for model in missing if not model.__name__.startswith("Historical")} == {Event, Bucket}
+    assert {model for model in missing if not model.__name__.startswith("Historical")} == {Event, Bucket, OriginalEvent}
 
 
 @pytest.mark.parametrize("model", list(facts()), ids=lambda model: model._meta.label)
