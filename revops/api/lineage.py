@@ -115,10 +115,6 @@ EVENT = {
 class EventList(Door):
     tag = "Events"
 
-    @property
-    def allowed_methods(self) -> list[str]:
-        return ["GET", "HEAD", "POST"]
-
     @call(
         Scope.USAGE_READ,
         "List accepted events",
