@@ -188,7 +188,7 @@ class Proposal(Fact):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} ({self.pk})"
+        return f"Proposal {self.pk}: {self.get_kind_display()}"
 
     @property
     def is_undecided(self) -> bool:

@@ -103,6 +103,11 @@ class FixRow:
     value: str
     is_away: bool
 
+    @property
+    def may_go(self) -> bool:
+        """Whether the field can be taken away: an event has to have its other attributes."""
+        return self.path not in ATTRIBUTES or self.path == "time"
+
 
 class FixForm(ProposalForm):
     """Fields to correct. An empty value leaves a field as it came."""
@@ -134,6 +139,11 @@ class FixForm(ProposalForm):
             FixRow(index, path, self.came.get(path), value, is_away)
             for index, (path, value, is_away) in enumerate([*typed, *spare])
         ]
+
+    @property
+    def whole(self) -> forms.BoundField | None:
+        """The field for the whole event; one record only has one."""
+        return self["event"] if "event" in self.fields else None
 
     @staticmethod
     def _typed(data: QueryDict) -> list[tuple[str, str, bool]]:

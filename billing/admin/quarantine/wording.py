@@ -105,9 +105,9 @@ REASONS: Mapping[str, ReasonWords] = {
 }  # fmt: skip
 
 KIND_WORDS: Mapping[str, str] = {
-    ASSIGN: "Say whose use it is. It is counted for that customer, in the period in which it happened.",
-    MAP: "Count it as another type of event, one that a meter knows.",
-    FIX: "Say what the record should have said. What came is kept beside it.",
+    ASSIGN: "It is counted as this customer's use, in the period in which it happened.",
+    MAP: "It is counted as another type of event, one that a meter knows.",
+    FIX: "It is counted with what it should have said. What came is kept beside it.",
     RELEASE: "Nothing about the record changes: what kept it out has gone (a contract is signed, a source declared).",
     REPLACE: "What was counted under this id is amended to what this record says. Already billed, the difference "
     "comes on the next invoice.",
@@ -189,12 +189,12 @@ def chosen_words(proposal: Proposal) -> str:
     """How the records of a proposal were chosen."""
     chosen = proposal.chosen
     if "match" in chosen:
-        return f"all that matched: {match_words(chosen['match'])}"
+        return f"all with {match_words(chosen['match'])}"
     if "groups" in chosen:
         groups = chosen["groups"]
         if len(groups) == 1:
             one = groups[0]
-            return f"one group: {reason_label(one['reason'])}, {one['source'] or 'no source'}, {one['alike'] or 'all'}"
+            return f"{one['alike'] or one['source'] or 'all'} ({reason_label(one['reason']).lower()})"
         return f"{len(groups):,} groups of alike records"
     count = chosen.get("records", 0)
     return "one record" if count == 1 else f"{count:,} records, one by one"
