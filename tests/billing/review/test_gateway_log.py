@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections import Counter
 from pathlib import Path
 from time import perf_counter
@@ -57,7 +58,8 @@ def log(transactional_db: None) -> Company:
 
 
 def lap(what: str, began: float) -> None:
-    print(f"{what}: {perf_counter() - began:.2f} s")
+    """Figures for whoever runs it with `-o log_cli=true -o log_cli_level=INFO`."""
+    logging.getLogger(__name__).info("%s: %.2f s", what, perf_counter() - began)
 
 
 def test_is_worked_off_in_a_few_steps_and_the_books_are_right(log: Company) -> None:
