@@ -42,7 +42,7 @@ def overview_of(customer: Customer, at: dt.datetime, *, range_name: str, user: A
         "aliases": list(customer.aliases.order_by("subject")),
         "contacts": list(customer.contacts.order_by("email")),
         "contracts": contracts,
-        "timeline": timeline_of(customer, [contract.pk for contract in contracts]),
+        "timeline": timeline_of(customer, [contract.pk for contract in contracts], user),
     }
     if user.has_perm("billing.view_invoice"):
         context |= {"sheets": [sheet_of(one) for one in shown], "no_preview": faults}

@@ -31,13 +31,16 @@ class Change:
     link: str = ""
 
 
-def timeline_of(customer: Customer, contracts: Sequence[int]) -> list[Change]:
-    """The latest changes of the customer, its names, contacts, contracts, documents and events. Six queries."""
-    found = [
-        *_histories(customer, contracts),
-        *_documents(customer),
-        *_corrections(customer),
-    ]
+def timeline_of(customer: Customer, contracts: Sequence[int], user: Any) -> list[Change]:
+    """The latest changes of the customer, its names, contacts, contracts, documents and events that a user may see.
+
+    Six queries at most.
+    """
+    found = list(_histories(customer, contracts))
+    if user.has_perm("billing.view_invoice"):
+        found += _documents(customer)
+    if user.has_perm("billing.view_correction"):
+        found += _corrections(customer)
     return sorted(found, key=lambda one: one.at, reverse=True)[:SHOWN]
 
 
