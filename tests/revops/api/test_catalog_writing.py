@@ -13,7 +13,14 @@ from .conftest import Answer, Api, Company, event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "quarantine"])
 
-SOURCE = {"key": "https://example.com/gw", "name": "Gateway", "tolerance_window": "36h", "clock_skew": "90s"}
+SOURCE: dict[str, Any] = {
+    "key": "https://example.com/gw", "name": "Gateway", "tolerance_window": "36h", "clock_skew": "90s", "cadence": "1h",
+    "rules": [
+        {"kind": "trim", "field": "subject", "note": "They pad it", "active": True},
+        {"kind": "convert", "field": "data.ms", "factor": "0.001", "active": True,
+         "when": {"type": "call", "from": "2026-01-01T00:00:00Z"}},
+    ],
+}  # fmt: skip
 METER: dict[str, Any] = {
     "key": "tokens", "name": "Tokens", "event_type": "llm.request", "aggregation": "sum", "value": "tokens",
     "group_by": ["model"], "filters": {"model": ["m1", "m2"]}, "unit": "tokens", "allow_negative": True,
@@ -40,7 +47,7 @@ def test_what_is_added_is_answered_as_it_is_read_and_where(api: Api) -> None:
 def test_what_is_left_out_has_its_plain_meaning(api: Api) -> None:
     assert api.post("features", {"key": "sso"}).json["name"] == "sso"
     assert api.post("sources", {"key": "gw"}).json == {
-        "key": "gw", "name": "", "tolerance_window": None, "clock_skew": "5m",
+        "key": "gw", "name": "", "tolerance_window": None, "clock_skew": "5m", "cadence": None, "rules": [],
     }  # fmt: skip
     count = {"key": "calls", "event_type": "llm.request", "aggregation": "count"}
     assert api.post("meters", count).json == {
