@@ -7,11 +7,13 @@ Deeds, the actions with a confirm page, are in catalog/deeds.py; columns of numb
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin import AdminSite
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.exceptions import PermissionDenied
@@ -27,16 +29,25 @@ from simple_history.admin import SimpleHistoryAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from catalog.exporting import EXPORTED_UP_TO, csv_response
+from catalog.money import quantity_text
+from catalog.wording import figure
 
 if TYPE_CHECKING:  # the theme ships no types; its classes are Django's, dressed
-    from django.contrib.admin import ModelAdmin, StackedInline, TabularInline
+    from django.contrib.admin import ModelAdmin
+    from django.contrib.admin import StackedInline as ThemeStackedInline
+    from django.contrib.admin import TabularInline as ThemeTabularInline
 else:
-    from unfold.admin import ModelAdmin, StackedInline, TabularInline
+    from unfold.admin import ModelAdmin
+    from unfold.admin import StackedInline as ThemeStackedInline
+    from unfold.admin import TabularInline as ThemeTabularInline
 
 __all__ = [
     "Desk", "FactDesk", "HistoryDesk", "ModelAdmin", "QuickPaginator", "ReasonForm", "ShownInline", "StackedInline",
     "TabularInline",
 ]  # fmt: skip
+
+_Child = TypeVar("_Child", bound=models.Model)
+_Parent = TypeVar("_Parent", bound=models.Model)
 
 COUNTED_UP_TO = 10_000
 
@@ -100,6 +111,36 @@ class ReasonForm(forms.ModelForm[Any]):
     )
 
 
+class PlainDecimalField(forms.DecimalField):
+    """A number to edit, without the zeros that fill the places of its column."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return quantity_text(value) if isinstance(value, Decimal) and value.is_finite() else value
+
+
+PLAIN_DECIMALS = {models.DecimalField: {"form_class": PlainDecimalField}}
+
+
+def plainly(contents: str) -> str:
+    """A number to read, of the theme's read-only field: with thousands separators, without the zeros at its end."""
+    try:
+        return figure(Decimal(contents))
+    except (ArithmeticError, ValueError):
+        return contents  # a dash where there is none
+
+
+class TabularInline(ThemeTabularInline[_Child, _Parent]):
+    """Rows of another row's page, one below the other."""
+
+    formfield_overrides = PLAIN_DECIMALS
+
+
+class StackedInline(ThemeStackedInline[_Child, _Parent]):
+    """Rows of another row's page, each as a small form."""
+
+    formfield_overrides = PLAIN_DECIMALS
+
+
 class Desk(ModelAdmin[Any]):
     """A list and a page of rows, dressed alike; the list can be had as CSV by who may view it."""
 
@@ -108,8 +149,20 @@ class Desk(ModelAdmin[Any]):
     paginator = QuickPaginator
     view_on_site = False
     list_per_page = 50
+    formfield_overrides = PLAIN_DECIMALS
+    wide_fields: ClassVar[Sequence[str]] = (
+        "content",
+        "explanation",
+        "terms",
+        "charges",
+    )  # tables: no label beside them
     csv_columns: ClassVar[Sequence[str]] = ()  # as list_display, which it is when empty
     empty_hint: ClassVar[str] = ""  # what an empty list says: where its rows come from
+
+    def __init__(self, model: type[models.Model], admin_site: AdminSite) -> None:
+        super().__init__(model, admin_site)
+        numbers = [field.name for field in model._meta.concrete_fields if isinstance(field, models.DecimalField)]
+        self.readonly_preprocess_fields = dict.fromkeys(numbers, plainly)
 
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_export"

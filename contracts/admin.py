@@ -347,7 +347,7 @@ def terms_in_words(contract: Contract) -> list[tuple[str, str]]:
         until = f" until {line.ends_on}" if line.ends_on else ""
         said.append((f"{line.plan_version}, {figure(line.quantity)} from {line.starts_on}{until}", ""))
         version = line.plan_version
-        said += [(f"- {price}", price_words(price, version.currency)) for price in priced(version)]
+        said += [(str(price), price_words(price, version.currency)) for price in priced(version)]
     for discount in contract.discounts.in_force():
         scope = f"on {', '.join(discount.applies_to)}" if discount.applies_to else "on the whole period"
         until = f" until {discount.ends_on}" if discount.ends_on else ""

@@ -151,7 +151,14 @@ AREAS = (
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The areas a person sees, for templates/unfold/helpers/app_list.html; the one under way shows its pages."""
     index = reverse("admin:index")
-    today = {"title": "Today", "icon": "today", "link": index, "active": request.path == index, "items": []}
+    today = {
+        "title": "Today",
+        "icon": "today",
+        "link": index,
+        "active": request.path == index,
+        "badge": "",
+        "items": [],
+    }
     shown = [(area, [page for page in area.pages if page.is_open and page.is_shown_to(request)]) for area in AREAS]
     return [today, *(_entry(area, pages, request) for area, pages in shown if pages)]
 
