@@ -127,7 +127,7 @@ def _place_of_fault(body: bytes) -> str:
     except UnicodeDecodeError as error:
         return f"This is not UTF-8: {error.reason} (byte {error.start})."
     except (ValueError, RecursionError) as error:
-        said, _, tail = str(error).partition(" (byte ")
+        said, _, tail = str(error).removeprefix("JSON is malformed: ").partition(" (byte ")
         place = tail.rstrip(")")
         if not place.isdecimal():
             return f"This is not JSON: {said}."
