@@ -70,7 +70,7 @@ def last_uses(customers: Iterable[int]) -> list[tuple[int, dt.datetime]]:
     """(customer id, start of the last quarter of an hour with use), where there was any."""
     with connection.cursor() as cursor:
         cursor.execute(_LAST_USE, [list(customers)])
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def held_of(customers: Sequence[Customer]) -> dict[int, int]:
