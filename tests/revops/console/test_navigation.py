@@ -87,7 +87,7 @@ def test_the_quarantine_shows_how_many_records_are_open(office: Client) -> None:
     assert office.get("/admin/today/open-records/").content.decode() == (
         '<span class="badge" title="Open records">2</span>'
     )
-    assert "hx-get" not in office.get("/admin/catalog/seller/").content.decode()  # known for some seconds
+    assert "open-records" not in office.get("/admin/catalog/seller/").content.decode()  # known for some seconds
 
 
 def test_nothing_open_is_no_number(office: Client) -> None:
