@@ -263,10 +263,10 @@ def _priced(cases: Sequence[_Case]) -> Iterable[Estimated]:
         for share in case.shares:
             bought = together.setdefault(_place(case, share), _Bought(share.meter, case.day))
             bought.quantity += share.quantity or ZERO
-    used = used_in_months(place for place in together if place[0] is not None)  # type: ignore[misc]
-    for place, bought in together.items():
-        bought.tariff = guide.tariff(place[0], place[1], bought.day)
-        events, total = used.get(place, (0, ZERO))  # type: ignore[call-overload]
+    used = used_in_months((place[0], *place[1:]) for place in together if place[0] is not None)
+    for (customer_id, meter_id, month), bought in together.items():
+        bought.tariff = guide.tariff(customer_id, meter_id, bought.day)
+        events, total = used.get((customer_id or 0, meter_id, month), (0, ZERO))
         bought.before = Decimal(events) if bought.meter.aggregation == Aggregation.COUNT else total
     for case in cases:
         yield _estimated(case, [(share, together[_place(case, share)]) for share in case.shares])
