@@ -125,10 +125,11 @@ def history_of(record: HeldRecord) -> list[dict[str, Any]]:
 
 
 def counted_as(record: HeldRecord, history: list[dict[str, Any]]) -> CountedAs | None:
-    """The event a record became, if it did."""
+    """The event a record became, if it did; for a conflict, the event it contradicts."""
     released = next((row["proposed"] for row in history if row["proposed"].outcome == Outcome.RELEASED), None)
-    key = released.key if released else record.key if record.status != HeldStatus.OPEN else None
-    return event_under(key) if key else None
+    key = released.key if released else record.key
+    is_known = record.status in (HeldStatus.RELEASED, HeldStatus.SUPERSEDED) or record.current_reason == "conflict"
+    return event_under(key) if key and is_known else None
 
 
 def event_under(key: UUID) -> CountedAs | None:

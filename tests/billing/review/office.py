@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -40,7 +41,8 @@ def page(client: Client, address: str, **asked: Any) -> str:
 
 
 def text_of(answer: Any) -> str:
-    return re.sub(r"\s+", " ", strip_tags(answer.content.decode()))
+    shown = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", answer.content.decode(), flags=re.S)
+    return re.sub(r"\s+", " ", html.unescape(shown))
 
 
 def messages(answer: Any) -> list[str]:
