@@ -23,6 +23,7 @@ from catalog.periods import Period
 from contracts.models import ContractLine, Customer
 
 LATEST = 12  # documents shown
+SHEETS = 6  # next documents shown with their lines; of more contracts, only what they come to
 
 
 def overview_of(customer: Customer, at: dt.datetime, *, range_name: str, user: Any) -> dict[str, Any]:
@@ -45,7 +46,8 @@ def overview_of(customer: Customer, at: dt.datetime, *, range_name: str, user: A
         "timeline": timeline_of(customer, [contract.pk for contract in contracts], user),
     }
     if user.has_perm("billing.view_invoice"):
-        context |= {"sheets": [sheet_of(one) for one in shown], "no_preview": faults}
+        sheets = [sheet_of(one) for one in shown[:SHEETS]]
+        context |= {"sheets": sheets, "more": [one.document for one in shown[SHEETS:]], "no_preview": faults}
         context |= documents_of(customer, at.astimezone(zone).date())
     if user.has_perm("billing.view_bucket"):
         period = next((Period(one.document.period_starts_at, one.document.period_ends_at) for one in shown), None)

@@ -194,3 +194,15 @@ def test_a_customer_without_anything_has_a_page(shop: Shop) -> None:
     text = overview(shop.customer("new"))
     for part in ("nothing", "None: what it uses is held until it has an approved contract.", "None will come."):
         assert part in text
+
+
+def test_many_contracts_cost_no_more_than_some(shop: Shop) -> None:
+    """Six next invoices are shown with their lines, of the others what they come to: 99.00 each."""
+    customer, version, reader = shop.customer("acme"), shop.version({**BASE, "billing": "in_arrears"}), signed_in()
+    counts = []
+    for numbers in (range(7), range(7, 20)):
+        for number in numbers:
+            shop.sign(customer, version, number=f"C-{number:02}")
+        counts.append(questions(reader, f"{LIST}{customer.pk}/overview/"))
+    assert counts[0] == counts[1]
+    assert "C-19 Jan 2026 99.00 EUR" in overview(customer)
