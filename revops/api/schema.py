@@ -89,8 +89,7 @@ IDEMPOTENCY_KEY = {
     "required": False,
     "description": "A text of your own, new for each deed. Sent again with the same request, it gets the first answer "
     "again and nothing is done twice.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]+$"},
-    "example": "9b1c6c1e-void-1042",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
 }
 
 
@@ -99,7 +98,7 @@ IF_MATCH = {
     "in": "header",
     "required": False,
     "description": "The `ETag` of what was read: where it has changed since, nothing is done (412).",
-    "schema": {"type": "string", "pattern": r"^(\*|\"[0-9a-f]{32}\")$"},
+    "schema": {"type": "string", "pattern": r"^(\*|(W/)?\"[0-9a-f]{32}\")$"},
     "example": '"5f1d7a84db00d2fce00b31a7fc73224f"',
 }
 

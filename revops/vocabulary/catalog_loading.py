@@ -153,7 +153,7 @@ def _keep_version(load: Load, plan: Plan, number: int, content: VersionContent) 
         prices=content.prices,
         at=load.at,
         by=load.by,
-        reason=f"Loaded from {load.origin}",
+        reason=load.why,
     )
     same = versions and versions[0].number == number
     why = f"version {number} is {versions[0].get_status_display()} with other content" if same else ""

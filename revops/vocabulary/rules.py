@@ -28,7 +28,7 @@ def keep_rules(load: Load, source: Source, words: Sequence[RuleWords], path: str
         load.unchanged += 1
         return
     try:
-        replace_rules(source, wanted, at=load.at, by=load.by, reason=f"Loaded from {load.origin}")
+        replace_rules(source, wanted, at=load.at, by=load.by, reason=load.why)
     except UnableToKeepRule as unable:
         for error in unable.errors:
             place, _, name = error.path.partition(".")

@@ -75,7 +75,7 @@ def test_every_change_says_which_key_made_it(api: Api) -> None:
     history = Feature.objects.get().history.order_by("history_id")
     assert [(row.history_type, row.name) for row in history] == [("+", "Single sign-on"), ("~", "SSO")]
     assert {(row.history_user, row.history_change_reason) for row in history} == {
-        (None, "Loaded from the API (API key test)")
+        (None, "Sent over the API (API key test)")
     }
 
 
@@ -154,6 +154,10 @@ def test_whoever_sends_what_was_read_is_told_of_a_change_since(api: Api) -> None
     either = {"If-Match": f"{read}, {now}"}
     assert api.call("PATCH", "features/sso", {"name": "B"}, headers=either).json["name"] == "B"
     assert api.call("PATCH", "features/sso", {"name": "C"}, headers={"If-Match": "*"}).json["name"] == "C"
+    weak = {"If-Match": "W/" + api.get("features/sso").headers["etag"]}
+    assert api.call("PATCH", "features/sso", {"name": "D"}, headers=weak).json["name"] == "D"
+    unread = api.call("PATCH", "features/sso", {"name": "E"}, headers={"If-Match": "D"})
+    assert fault(unread) == (400, "If-Match", "invalid")
 
 
 def test_meters_are_found_by_type_and_aggregation(api: Api) -> None:
