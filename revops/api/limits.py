@@ -19,7 +19,7 @@ WINDOW = 60.0  # seconds
 
 REQUESTS = 30_000
 RECORDS = 6_000_000
-FAILURES = 300
+FAILURES = 3_000
 
 
 class Kind(IntEnum):

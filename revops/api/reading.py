@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 from django.http import HttpRequest
@@ -67,12 +67,19 @@ def query(request: HttpRequest, form: type[T]) -> T:
             raise invalid(name, "repeated_parameter", f"The parameter `{name}` is given {len(values)} times.")
         elif "datetime" in str(wanted):
             given[name] = instant(name, values[0])
+        elif values[0].lower() == "null" and not takes_text(wanted):
+            raise invalid(name, "invalid", f"`{name}` cannot be null; leave it out.")
         else:
             given[name] = values[0]
     try:
         return msgspec.convert(given, form, strict=False)
     except msgspec.ValidationError as error:
         raise as_invalid(error) from error
+
+
+def takes_text(wanted: Any) -> bool:
+    """Whether any text is a value of this type; others read the word null as nothing."""
+    return wanted is str or str in get_args(wanted)
 
 
 def names_of(form: type[Any]) -> list[str]:
