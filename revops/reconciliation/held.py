@@ -88,7 +88,7 @@ _DONE_TOO_SOON = """
 
 _OPEN = """
     SELECT id, source, event_id, reason, status, key FROM quarantine_heldrecord
-    WHERE status = 'open' AND reason <> 'conflict' AND key IS NOT NULL
+    WHERE status = 'open' AND current_reason <> 'conflict' AND key IS NOT NULL
 """
 
 _REGISTERED = "SELECT key FROM billing_register WHERE key = ANY(%s)"
