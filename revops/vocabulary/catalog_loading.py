@@ -83,6 +83,11 @@ def keep_meter(load: Load, words: MeterWords, path: str, cleared: Collection[str
         "group_by": list(words.group_by or ()),
         "filters": {name: _filter_values(given) for name, given in (words.filters or {}).items()},
     }
+    for name, given in (words.filters or {}).items():
+        if any(isinstance(value, list | dict) for value in (given if isinstance(given, list) else [given])):
+            detail = "a filter is a value or a list of values: texts, numbers, true or false"
+            load.fail(under(path, f"filters.{name}"), "invalid", detail)
+            return None
     existing = Meter.objects.filter(key=words.key).first()
     if existing is not None:
         differing = [name for name in FROZEN_IN_METER if getattr(existing, name) != values[name]]
