@@ -138,7 +138,7 @@ AREAS = (
             Page("auth.User"),
             Page("auth.Group", "Roles"),
             Page("revops.ApiKey", "API keys"),
-            Page("revops.Deed"),
+            Page("revops.Deed", "Deeds over the API"),
             Page("django_q.Schedule", "Schedules"),
             Page("django_q.OrmQ", "Waiting work"),
             Page("django_q.Success", "Work done"),

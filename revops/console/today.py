@@ -86,7 +86,7 @@ def _figures(user: User, at: dt.datetime) -> Iterator[Figure]:
         yield _waiting(user)
     if user.has_perm("billing.view_invoice"):
         yield _billed(at)
-        yield _taken_back(at)
+        yield _taken_back(user, at)
     if user.has_perm("django_q.view_failure"):
         yield _background(at)
 
@@ -126,7 +126,7 @@ def _waiting(user: User) -> Figure:
         kinds.append((versions, "plan version", address("catalog_planversion", status__exact="review")))
     if user.has_perm("billing.view_invoice"):
         drafts = Invoice.objects.drafts()[: COUNTED_UP_TO + 1].count()
-        kinds.append((drafts, "draft", address("billing_invoice", status__exact="draft")))
+        kinds.append((drafts, "draft", reverse("admin:billing_invoice_review")))
     found = [(count, name, link) for count, name, link in kinds if count]
     facts = [Fact(f"{count:,} {name}{pluralize(count)}", link) for count, name, link in found]
     first = found[0][2] if found else kinds[0][2]
@@ -145,19 +145,21 @@ def _billed(at: dt.datetime) -> Figure:
     return Figure(f"Invoiced in {at:%B}", f"{count:,}", behind, facts or [Fact("No invoice was issued this month.")])
 
 
-def _taken_back(at: dt.datetime) -> Figure:
+def _taken_back(user: User, at: dt.datetime) -> Figure:
     since = _month(at)
     credited, voided = Q(document=Document.CREDIT_NOTE, issued_at__gte=since), Q(voided_at__gte=since)
     counts = Invoice.objects.filter(credited | voided).aggregate(
         credits=Count("pk", filter=credited), voids=Count("pk", filter=voided)
     )
     credits = address("billing_creditnote", issued_at__gte=since.isoformat(sep=" "))
+    voids = address("billing_invoice", status__exact="voided")
+    may_see_credits = user.has_perm("billing.view_creditnote")
     facts = [
-        Fact(f"{counts['credits']:,} credit note{pluralize(counts['credits'])}", credits),
-        Fact(f"{counts['voids']:,} voided", address("billing_invoice", status__exact="voided")),
+        Fact(f"{counts['credits']:,} credit note{pluralize(counts['credits'])}", credits if may_see_credits else ""),
+        Fact(f"{counts['voids']:,} voided", voids),
     ]
     total = counts["credits"] + counts["voids"]
-    return Figure(f"Taken back in {at:%B}", f"{total:,}", credits, facts)
+    return Figure(f"Taken back in {at:%B}", f"{total:,}", credits if may_see_credits else voids, facts)
 
 
 def _background(at: dt.datetime) -> Figure:
