@@ -156,7 +156,7 @@ class InvoiceDesk(DocumentDesk):
                 raise PermissionDenied
             chosen = [pk for pk in request.POST.getlist(admin.helpers.ACTION_CHECKBOX_NAME) if pk.isdecimal()]
             if chosen:
-                return deed.run(self, request, self.get_queryset(request).filter(pk__in=chosen).order_by("pk"))
+                return deed.run(self, request, self.get_queryset(request).filter(pk__in=chosen))
             messages.error(request, "No draft is chosen. Tick the ones to work on.")
             return HttpResponseRedirect(request.get_full_path())
         context = {

@@ -132,8 +132,8 @@ def test_held_records_that_name_the_customer_are_shown(acme: Customer) -> None:
     late = {**broken, "id": "y", "time": "2025-06-01T00:00:00Z", "data": {"tokens": 1}}
     ingest(json.dumps([{**broken, "data": {}}, late]).encode(), at=instant("2026-01-10"), door="test")
     text = overview(acme)
-    assert "acme-eu one of its names missing field 2026-01-10 1" in text
-    assert "acme-eu one of its names no active contract 2026-01-10 1" in text
+    assert "acme-eu missing field; one of its names 2026-01-10 1" in text
+    assert "acme-eu no active contract; one of its names 2026-01-10 1" in text
     assert "Acme acme DE 1 - - never 2" in words(page(signed_in(), LIST))
 
 
