@@ -143,8 +143,10 @@ class SourceDesk(HistoryDesk):
         source = self._seen(request, pk)
         if not request.user.has_perm("quarantine.view_heldrecord"):
             raise PermissionDenied
-        tried = trials_of_held(source, timezone.now())
-        return self._page(request, source, "try_held", f"Held records of {source} against its rules", tried)
+        over_held = trials_of_held(source, timezone.now())
+        return self._page(
+            request, source, "try_held", f"Held records of {source} against its rules", {"over_held": over_held}
+        )
 
     def _page(self, request: HttpRequest, source: Source, name: str, title: str, said: dict[str, Any]) -> HttpResponse:
         context = {

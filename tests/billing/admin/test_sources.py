@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -156,6 +157,50 @@ class TestWritingARule:
         assert "delete_selected" not in boss.get("/admin/billing/sourcerule/").content.decode()
 
 
+class TestTryingARuleBeforeItIsSaved:
+    ADD = "/admin/billing/sourcerule/add/"
+
+    def test_shows_what_it_would_do_with_a_record_and_with_what_is_held(
+        self, acme: Customer, source: Source, robin: Client
+    ) -> None:
+        keep(source, kind="trim", field="subject")
+        send(event("e1", "1,200"), event("e2", "1,300"), event("e3", subject="nobody"))
+        pasted = msgspec.json.encode(event("e9", "7,000", subject=" acme")).decode()
+        answer = robin.post(self.ADD, form(source, "number", field="data.tokens", record=pasted, _try="yes"))
+        (trial,) = answer.context["trials"]
+        assert trial["state"] == "Accepted" and [len(one["step"].changes) for one in trial["steps"]] == [1, 1]
+        over_held = answer.context["over_held"]
+        assert (over_held["tried"], over_held["changed"]) == (3, 2)
+        first = over_held["groups"][0]
+        assert (first["records"], first["state"]) == (2, "Accepted")
+        assert "Nothing is saved" in answer.content.decode()
+        assert SourceRule.objects.count() == 1 and not Event.objects.exists()
+
+    def test_stands_in_for_the_rule_that_is_kept(self, acme: Customer, source: Source, robin: Client) -> None:
+        rule = keep(source, kind="convert", field="data.tokens", factor=Decimal("0.001"))
+        pasted = msgspec.json.encode(event("e9", 5)).decode()
+        fields = form(source, "convert", field="data.tokens", factor="1000", record=pasted, _try="yes")
+        answer = robin.post(f"/admin/billing/sourcerule/{rule.pk}/change/", fields)
+        (trial,) = answer.context["trials"]
+        assert [one.value for one in trial["additions"]] == ["5000"]
+        rule.refresh_from_db()
+        assert rule.factor == Decimal("0.001")
+
+    def test_shows_its_faults_and_saves_nothing(self, source: Source, robin: Client) -> None:
+        answer = robin.post(self.ADD, form(source, "trim", field="tokens", _try="yes"))
+        assert "field" in errors(answer)
+        assert not SourceRule.objects.exists()
+
+    def test_is_for_who_may_write_rules(self, acme: Customer, source: Source, arthur: Client) -> None:
+        assert arthur.post(self.ADD, form(source, "trim", field="subject", _try="yes")).status_code == 403
+
+    def test_shows_nothing_held_to_who_may_not_see_it(self, acme: Customer, source: Source) -> None:
+        send(event("e1", "many"))
+        writer = person("wendy", *SEES, "add_sourcerule")
+        answer = writer.post(self.ADD, form(source, "trim", field="subject", _try="yes"))
+        assert answer.status_code == 200 and "over_held" not in answer.context
+
+
 class TestThePageOfASource:
     def test_shows_its_rules_in_their_order_in_words(self, source: Source, robin: Client) -> None:
         keep(source, kind="trim", field="subject", note="They pad it")
@@ -270,9 +315,13 @@ class TestTrying:
         send(event("e1", "1,200"), event("e2", subject="nobody"))
         keep(source, kind="number", field="data.tokens")
         answer = robin.get(f"{page(source)}try-held/")
-        assert {total["state"]: total["records"] for total in answer.context["totals"]} == {
-            "accepted": 1, "held: unknown_customer": 1,
+        over_held = answer.context["over_held"]
+        assert {total["state"]: total["records"] for total in over_held["totals"]} == {
+            "Accepted": 1, "Unknown customer": 1,
         }  # fmt: skip
+        assert [(group["reason"], group["subject"], group["records"]) for group in over_held["groups"]] == [
+            ("Value not usable", "acme", 1), ("Unknown customer", "nobody", 1),
+        ]  # fmt: skip
         assert not Event.objects.exists()
         assert arthur.get(f"{page(source)}try-held/").status_code == 403
         assert "Nothing is held" in robin.get(f"{page(Source.objects.create(key='x'))}try-held/").content.decode()
