@@ -102,7 +102,7 @@ class SourceRuleDesk(HistoryDesk):
         """The page of a rule; with `_try`, what it would do if it were saved like that. Its faults are shown there."""
         if request.method == "POST" and "_try" in request.POST:
             rule = SourceRule.objects.filter(pk=object_id).first() if object_id else None
-            form = self.get_form(request, rule, change=rule is not None)(request.POST, instance=rule)
+            form = cast(RuleForm, self.get_form(request, rule, change=rule is not None)(request.POST, instance=rule))
             if self._may_write(request, rule) and form.is_valid():
                 return self._tried(request, form)
         return super().changeform_view(request, object_id, form_url, extra_context)
@@ -130,13 +130,19 @@ class SourceRuleDesk(HistoryDesk):
         return TemplateResponse(request, "admin/billing/source/try_rule.html", context)
 
     def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
-    ) -> Any:
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
         chosen = request.GET.get("source", "")
         source = obj.source if obj else Source.objects.filter(pk=chosen).first() if chosen.isdecimal() else None
         record = request.POST.get("record") or (example_record(source, timezone.now()) if source else "")
         said = {"pasted": record, "can_try": self._may_write(request, obj)}
-        return super().render_change_form(request, {**context, **said}, *args, obj=obj, **kwargs)
+        return super().render_change_form(request, {**context, **said}, add, change, form_url, obj)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         signed: dict[str, Any] = {
