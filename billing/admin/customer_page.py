@@ -14,7 +14,7 @@ from django.db.models import Count, Min, Prefetch, Sum
 
 from billing.admin.customer_charts import charts_of
 from billing.admin.invoice_page import grouped
-from billing.admin.standing import guessed, named, names_of, open_amounts
+from billing.admin.standing import credit_left, guessed, named, names_of, open_amounts
 from billing.admin.timeline import timeline_of
 from billing.invoicing.preview import Preview, preview_documents
 from billing.invoicing.tracing import chains
@@ -75,6 +75,7 @@ def documents_of(customer: Customer, today: dt.date) -> dict[str, Any]:
     return {
         "documents": [(document, *due_state(document, today)) for document in latest],
         "document_count": customer.invoices.count(),
+        "credit_left": credit_left(customer),
         "owed": [(currency, owed, overdue or 0) for _, currency, owed, overdue in open_amounts([customer.pk], today)],
     }
 

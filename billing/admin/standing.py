@@ -14,7 +14,7 @@ from decimal import Decimal
 from django.db import connection
 from django.db.models import Count, Q, QuerySet, Sum
 
-from billing.models import HeldRecord, HeldStatus, Invoice
+from billing.models import CreditUse, HeldRecord, HeldStatus, Invoice
 from contracts.models import Customer, CustomerAlias
 
 
@@ -51,6 +51,18 @@ def open_amounts(customers: Iterable[int], today: dt.date) -> list[tuple[int, st
         .annotate(owed=Sum("amount_due"), overdue=Sum("amount_due", filter=Q(due_on__lt=today)))
     )
     return list(sums.order_by("currency").values_list("customer", "currency", "owed", "overdue"))
+
+
+def credit_left(customer: Customer) -> list[tuple[str, Decimal]]:
+    """(currency, what is left of the customer's credit notes), where something is."""
+    left: dict[str, Decimal] = defaultdict(Decimal)
+    notes = Invoice.objects.credit_notes().issued().filter(customer=customer)
+    for currency, total in notes.order_by().values_list("currency").annotate(total=Sum("total")):
+        left[currency] -= total
+    uses = CreditUse.objects.standing().filter(credit_note__in=notes).order_by()
+    for currency, spent in uses.values_list("credit_note__currency").annotate(spent=Sum("amount")):
+        left[currency] -= spent
+    return [(currency, amount) for currency, amount in sorted(left.items()) if amount > 0]
 
 
 _LAST_USE = """

@@ -18,11 +18,13 @@ from billing.admin.customer_page import due_state
 from billing.invoicing import bill_run
 from billing.invoicing.crediting import void_invoice
 from billing.invoicing.preview import previews
+from billing.metering.corrections import void_event
 from billing.metering.ingestion import ingest
 from billing.models import Event, Invoice
 from catalog.auditing import sign
 from catalog.models import Meter
 from catalog.periods import Period
+from contracts.lifecycle import add_one_time
 from contracts.models import Contact, Customer, CustomerAlias
 from tests.billing.invoicing.conftest import BASE, TOKENS, Shop, instant
 from tests.billing.invoicing.console import page, questions, signed_in, use, words
@@ -188,6 +190,25 @@ def test_the_list_says_what_is_owed_and_leads_to_the_page(acme: Customer) -> Non
     html = page(signed_in(), LIST)
     assert f'href="{LIST}{acme.pk}/overview/' in html
     assert "Acme acme DE 1 117.81 EUR 117.81 EUR" in words(html)
+
+
+def test_credit_that_is_left_is_shown_beside_what_is_owed(shop: Shop) -> None:
+    """February's base of 99.00 is billed with a credit of 150.00: a note of 51.00."""
+    customer = shop.customer("acme")
+    contract = shop.sign(customer, shop.version(BASE))
+    bill_run.run(instant("2026-01-01"))
+    add_one_time(contract, "gone", "Lost data", Decimal(-150), dt.date(2026, 1, 20), at=instant("2026-01-21"))
+    bill_run.run(instant("2026-02-02"))
+    assert "Owes 99.00 EUR 99.00 EUR overdue 51.00 EUR of credit left" in overview(customer)
+    bill_run.run(instant("2026-03-02"))
+    assert "of credit left" not in overview(customer)
+
+
+def test_corrections_made_at_once_are_one_change(acme: Customer) -> None:
+    for number in range(3):
+        use(f"twice-{number}", 5, "2026-01-10T10:00:00Z", "2026-01-10T10:01:00")
+        void_event("gw", f"twice-{number}", reason="Job ran twice", at=instant("2026-01-12"), by="API key ERP")
+    assert "2026-01-12 00:00 3 events taken back Job ran twice API key ERP" in overview(acme)
 
 
 def test_a_customer_without_anything_has_a_page(shop: Shop) -> None:
