@@ -35,6 +35,9 @@ def test_what_is_posted_counts_as_the_rules_leave_it(api: Api, company: Company)
     usage = api.get("usage?customer=acme&meter=tokens&from=2026-01-01&to=2026-02-01&window=month&group_by=model").json
     assert [(one["group"], one["value"]) for one in usage["windows"]] == [({"model": "m1"}, "1200.5")]
     assert OriginalEvent.objects.get().data == '{"tok": "1.200,5", "model": "m1"}'
+    (shown,) = api.get("events?customer=acme").json["results"]
+    assert (shown["subject"], shown["data"]) == ("acme", {"model": "m1", "tokens": 1200.5})
+    assert shown["received"] == {"type": "llm.request", "subject": "ACME", "data": {"tok": "1.200,5", "model": "m1"}}
     assert set(HeldRecord.objects.values_list("subject", "reason")) == {("acme", "rule"), ("x", "unknown_customer")}
     assert check(THEN).leaks == []
 
@@ -42,6 +45,7 @@ def test_what_is_posted_counts_as_the_rules_leave_it(api: Api, company: Company)
 def test_a_change_counts_from_the_next_batch_on_and_a_repeat_is_a_duplicate(api: Api, company: Company) -> None:
     """The server is another process, and keeps what it labels by in memory."""
     assert api.post("events", [event("e1", 1000)]).json["accepted"] == 1
+    assert "received" not in api.get("events?customer=acme").json["results"][0]
     convert = {"kind": "convert", "field": "data.tokens", "factor": "0.001"}
     api.call("PATCH", "sources/gw", {"rules": [convert]})
     assert api.post("events", [event("e1", 1000), event("e2", 1000)]).json["duplicates"] == 1
