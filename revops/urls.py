@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from revops.api import catalog, contracts, customers, invoices, migrating, plans, problems, quarantine
+from revops.api import catalog, contracts, customers, invoices, migrating, plan_versions, plans, problems, quarantine
 from revops.api.calculating import Calculate
 from revops.api.corrections import Corrections
 from revops.api.docs import docs
@@ -28,6 +28,7 @@ doors = [
     path("calculate", Calculate.as_view(), name="calculate"),
     *catalog.addresses,
     *plans.addresses,
+    *plan_versions.addresses,
     *migrating.addresses,
     *customers.addresses,
     *contracts.addresses,

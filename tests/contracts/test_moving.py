@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from contracts.drafts import LineDraft
-from contracts.lifecycle import UnableToAmend, end, movable, move_all, move_faults, move_to_version
+from contracts.lifecycle import UnableToAmend, end, move_to_version
 from contracts.models import Contract
+from contracts.moving import movable, move_all, move_faults
 from tests.contracts.conftest import AT, START, Desk
 from tests.factories import CustomerFactory
 
