@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import AdminSite
+from django.contrib.admin import AdminSite, ShowFacets
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import display_for_field, flatten_fieldsets
 from django.contrib.admin.views.main import ERROR_FLAG
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.core.paginator import Paginator
 from django.db import IntegrityError, connections, models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -110,6 +112,14 @@ class ReasonForm(forms.ModelForm[Any]):
         widget=UnfoldAdminTextInputWidget(),
     )
 
+    def clean(self) -> dict[str, Any]:
+        """Lines end as they are stored; as browsers send them, every saved text would look changed in the history."""
+        super().clean()
+        for name, value in self.cleaned_data.items():
+            if isinstance(value, str):
+                self.cleaned_data[name] = value.replace("\r\n", "\n")
+        return self.cleaned_data
+
 
 class PlainDecimalField(forms.DecimalField):
     """A number to edit, without the zeros that fill the places of its column."""
@@ -149,6 +159,7 @@ class Desk(ModelAdmin[Any]):
     paginator = QuickPaginator
     view_on_site = False
     list_per_page = 50
+    show_facets = ShowFacets.NEVER  # they count the whole table, once for each choice of each filter
     formfield_overrides = PLAIN_DECIMALS
     wide_fields: ClassVar[Sequence[str]] = (
         "content",
@@ -244,14 +255,44 @@ class HistoryDesk(RefusalMixin, SimpleHistoryAdmin, Desk):  # type: ignore[misc]
         said = {"frozen_because": self.frozen(row) if row is not None else None}
         return super().change_view(request, object_id, form_url, {**said, **(extra_context or {})})  # type: ignore[no-any-return]
 
-    def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """History is for reading: going back is an edit like any other, and frozen rows have none."""
+    def history_form_view(
+        self, request: HttpRequest, object_id: str, version_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The fields of the row's page, as they were. History is for reading: going back is an edit like any other."""
         if request.method != "GET":
             raise PermissionDenied
-        return super().history_form_view(request, *args, **kwargs)  # type: ignore[no-any-return]
+        row = self.get_object(request, object_id)
+        if row is None or not self.has_view_history_permission(request, row):
+            raise PermissionDenied
+        record = get_object_or_404(self.model.history.filter(**{self.opts.pk.attname: row.pk}), history_id=version_id)
+        shown = flatten_fieldsets(self.get_fieldsets(request, row))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{record.history_object} on {record.history_date:%Y-%m-%d at %H:%M:%S} UTC",
+            "opts": self.opts,
+            "object": row,
+            "record": record,
+            "values": [
+                (field.verbose_name, was(record, field)) for field in self.opts.concrete_fields if field.name in shown
+            ],
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/history_record.html", context)
 
     def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
         return True
+
+
+def was(record: Any, field: models.Field[Any, Any]) -> str:
+    """What a field held in a record of the history, for reading."""
+    if isinstance(field, models.ForeignKey):
+        try:
+            return str(getattr(record, field.name) or "-")
+        except ObjectDoesNotExist:
+            return f"#{getattr(record, field.attname)}, which is gone"
+    value = getattr(record, field.attname)
+    shown = str(display_for_field(value, field, "-"))
+    return plainly(shown) if isinstance(field, models.DecimalField) else shown
 
 
 class FactDesk(Desk):
@@ -277,6 +318,10 @@ class ShownInline(TabularInline[Any, Any]):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fields or ()
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A row that is being added has none yet."""
+        return obj is not None and bool(super().has_view_permission(request, obj))
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
