@@ -68,7 +68,15 @@ class Door(APIView):
             return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
         response = super().dispatch(request, *args, **kwargs)
         response["Server-Timing"] = f"total;dur={(perf_counter() - begun) * 1000:.1f}"
-        return response
+        return without_body(response) if request.method == "HEAD" else response
+
+
+def without_body(response: HttpResponseBase) -> HttpResponseBase:
+    """The answer to HEAD: what GET would answer, without the content itself."""
+    if isinstance(response, HttpResponse):
+        response["Content-Length"] = str(len(response.content))
+        response.content = b""
+    return response
 
 
 def caller(request: Request) -> ApiKey:

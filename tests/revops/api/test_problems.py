@@ -53,6 +53,7 @@ def test_a_slash_at_the_end_is_told_about(api: Api) -> None:
 def test_head_asks_for_no_more_than_get(api: Api) -> None:
     answer = api.call("HEAD", "meters")
     assert (answer.status, answer.raw) == (200, b"")
+    assert answer.headers["content-length"] == str(len(api.get("meters").raw))
 
 
 def test_a_body_that_is_too_large_is_413_at_every_door(api: Api) -> None:
