@@ -119,8 +119,7 @@ class FixForm(ProposalForm):
         required=False,
         strip=True,
         max_length=1_000_000,
-        widget=forms.Textarea(attrs={"rows": 12, "cols": 80, "class": "code", "spellcheck": "false"}),
-        help_text="In place of the fields above: the CloudEvent as it should have been, as JSON.",
+        widget=forms.Textarea(attrs={"rows": 12, "cols": 80, "class": "record", "spellcheck": "false"}),
     )
 
     def __init__(self, data: QueryDict | None, about: About, initial: Mapping[str, Any]) -> None:
@@ -129,6 +128,9 @@ class FixForm(ProposalForm):
         self.came = dict(list(flattened(found).items())[:MOST_ROWS]) if isinstance(found, dict) else {}
         if not about.is_single:
             del self.fields["event"]
+        elif isinstance(found, str):
+            self.fields["event"].initial = found  # to be repaired: nothing can be set in what cannot be read
+        self.is_readable = isinstance(found, dict) or not about.is_single
         self.typed = self._typed(data) if data is not None else [(path, "", False) for path in self.came]
 
     @property

@@ -136,9 +136,11 @@ class Proposing:
 
     def _preview(self) -> HttpResponse:
         argument = self.form.argument()
-        found = preview(
-            self.selection.chosen, self.kind, argument, at=timezone.now(), keep_as_rule=self.form.keeps_rule
-        )
+        # What a condition meets was read already, and a discard with that condition catches no more.
+        is_condition = isinstance(self.selection.chosen, Matching)
+        chosen = Records(self.about.ids) if is_condition else self.selection.chosen
+        looks_further = self.form.keeps_rule and not (is_condition and self.kind == ResolutionKind.DISCARD)
+        found = preview(chosen, self.kind, argument, at=timezone.now(), keep_as_rule=looks_further)
         return self._page(
             "preview",
             preview=found,

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.utils.timesince import timesince
-
 from billing.models import Decision, Outcome, Proposal, ResolutionKind
 from catalog.wording import about_figure
 
@@ -127,8 +125,13 @@ def reason_label(reason: str) -> str:
 
 
 def age(since: dt.datetime | None, at: dt.datetime) -> str:
-    """How long ago, in its largest unit: "3 days"."""
-    return "-" if since is None else timesince(since, at, depth=1)
+    """How long ago, in minutes, hours or days: "34 d"."""
+    if since is None:
+        return "-"
+    minutes = max(0, int((at - since).total_seconds() // 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 2 * 24 * 60 else f"{minutes // (24 * 60):,} d"
 
 
 def at_risk_words(amounts: Mapping[str, Decimal]) -> str:
