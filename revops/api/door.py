@@ -52,7 +52,7 @@ class Door(APIView):
         super().initial(request, *args, **kwargs)
         in_chunks = body_in_chunks(request._request)
         if in_chunks is not None:
-            request._request._body = in_chunks  # type: ignore[attr-defined]  # where Django keeps what it has read
+            request._request._body = in_chunks  # where Django keeps what it has read
 
     def perform_authentication(self, request: Request) -> None:
         """Whose key it is, and whether it has not asked too much of late."""

@@ -159,6 +159,9 @@ def encoded(result: ReceiptResult, everything: bool) -> bytes:
         accepted=result.accepted,
         duplicates=result.duplicates,
         quarantined=result.quarantined,
-        results=[RecordResult(one.index, one.source, one.id, one.status, one.reason) for one in listed],
+        results=[
+            RecordResult(one.index, one.source, one.id, one.status, one.reason)  # type: ignore[arg-type]
+            for one in listed
+        ],
     )
     return msgspec.json.encode(answer)
