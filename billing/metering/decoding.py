@@ -18,6 +18,8 @@ from msgspec import Raw, Struct
 
 MAX_RECORD = 256 * 1024  # bytes
 MAX_DEPTH = 32  # objects and lists inside each other, the record itself included
+MOST_ELEMENTS = 100_000  # of a batch; doors take fewer
+MOST_COMMAS = 2_000_000  # in a batch that is decoded in one go
 ATTRIBUTES = ("id", "source", "type", "subject")
 MAX_ATTRIBUTE = 255  # characters of id, source, type and subject
 
@@ -135,7 +137,8 @@ def decode_batch(body: bytes) -> list[Raw] | list[bytes]:
     if start != b"[":
         raise NotABatch("The body must be a JSON object (one event) or a JSON array of such objects.")
     try:
-        return _decode_batch(body)
+        # Millions of tiny elements would take many times the room of the body; they are not even looked at.
+        return split_elements(body) if body.count(b",") > MOST_COMMAS else _decode_batch(body)
     except _UNREADABLE:
         return split_elements(body)
 
@@ -157,7 +160,8 @@ _OPENED_BY = {b"]": b"[", b"}": b"{"}
 def split_elements(body: bytes) -> list[bytes]:
     """The elements of an array of which some are not JSON: cut where the outermost commas are.
 
-    Looks only at strings and brackets. Raises NotABatch where these do not match up.
+    Looks only at strings and brackets. Raises NotABatch where these do not match up. Of more elements than any door
+    takes, the first MOST_ELEMENTS.
     """
     elements: list[bytes] = []
     opened: list[bytes] = []
@@ -170,14 +174,15 @@ def split_elements(body: bytes) -> list[bytes]:
             opened.append(mark)
             start = start or token.end()
         elif mark in (b"]", b"}"):
-            if not opened or opened.pop() != _OPENED_BY[mark]:
-                raise NotABatch(f"The brackets of the body do not match up at byte {token.start()}.")
+            _close(opened, mark, token.start())
             if not opened:
                 elements.append(body[start : token.start()])
                 end = token.end()
         elif mark == b"," and len(opened) == 1:
             elements.append(body[start : token.start()])
             start = token.end()
+            if len(elements) >= MOST_ELEMENTS:
+                return elements
         elif mark == b'"':
             break  # the start of a string that never ends
     if not end or body[end:].strip(_PLAIN_SPACE):
@@ -185,8 +190,15 @@ def split_elements(body: bytes) -> list[bytes]:
     return [element.strip(_PLAIN_SPACE) for element in elements]
 
 
+def _close(opened: list[bytes], mark: bytes, place: int) -> None:
+    if not opened or opened.pop() != _OPENED_BY[mark]:
+        raise NotABatch(f"The brackets of the body do not match up at byte {place}.")
+
+
 def decode_record(raw: Raw | bytes) -> Record:
     """One record from its bytes; never raises, whatever they are."""
+    if len(raw) > MAX_RECORD:
+        return _malformed(raw, f"the record is larger than {MAX_RECORD} bytes")
     try:
         said = _decode_envelope(raw)
         data = _decode_data(said.data)
@@ -265,8 +277,6 @@ def _fault(text: bytes, said: Envelope, data: dict[str, Any] | None, occurred_at
         return f"time {said.time[:60]!r} is not an RFC 3339 instant with an offset"
     if said.specversion is not None and said.specversion != "1.0":
         return f"specversion {said.specversion[:20]!r} is not 1.0"
-    if len(text) > MAX_RECORD:
-        return f"the record is larger than {MAX_RECORD} bytes"
     if len(text) > MAX_ATTRIBUTE and (name := _overlong(said)):
         return f"{name} is longer than {MAX_ATTRIBUTE} characters"
     if text.count(b"{") + text.count(b"[") > MAX_DEPTH and depth(text) > MAX_DEPTH:
@@ -306,10 +316,7 @@ def holds_nul(value: object) -> bool:
 def _malformed(raw: Raw | bytes, fault: str) -> Record:
     """A record of bad form, with its source, id, type and subject where they can be read nevertheless."""
     text = bytes(raw)
-    try:
-        said = _decode_anything(text)
-    except _UNREADABLE:
-        said = _readable_texts(text[:MAX_RECORD])
+    said = _said_by(text)
     id, source, type, subject = (_readable(said.get(name)) for name in ATTRIBUTES)
     is_named = bool(id and source) and fault.find("longer than") < 0
     return Record(
@@ -327,6 +334,17 @@ def _malformed(raw: Raw | bytes, fault: str) -> Record:
     )
 
 
+def _said_by(text: bytes) -> dict[str, Any]:
+    """The members of a record of bad form; of one that is too large only its attributes, which costs little."""
+    try:
+        if len(text) <= MAX_RECORD:
+            return _decode_anything(text)
+        said = _decode_envelope(text)
+        return {name: getattr(said, name) for name in ATTRIBUTES}
+    except _UNREADABLE:
+        return _readable_texts(text[:MAX_RECORD])
+
+
 def _readable_texts(text: bytes) -> dict[str, Any]:
     """The texts among the members of an object that is not JSON as a whole: those that can be read by themselves."""
     found: dict[str, Any] = {}
@@ -334,6 +352,8 @@ def _readable_texts(text: bytes) -> dict[str, Any]:
     name, before, end = None, b"", 0
     for token in _TOKEN.finditer(text):
         mark = token[0]
+        if mark == b'"':
+            break  # the start of a string that never ends
         if mark in (b"{", b"["):
             level += 1
         elif mark in (b"}", b"]"):

@@ -117,6 +117,47 @@ def test_what_is_named_in_a_record_is_named_in_its_result(installation: Installa
     assert held == [("superseded", 9)]
 
 
+LARGEST = 16 * 1024 * 1024 - 100
+
+BULKY = {
+    "elements without end": b"[" + b"1," * (LARGEST // 2) + b"1]",
+    "objects without end": b"[" + b"{}," * (LARGEST // 3) + b"{}]",
+    "quotes": b'[NaN,"' + b'\\"' * (LARGEST // 2) + b'"]',
+    "brackets": b"[" + b"[" * (LARGEST // 2) + b"]" * (LARGEST // 2) + b"]",
+    "brackets that never close": b"[" * LARGEST,
+    "numbers": b'[{"source":"gw","id":"bulky","data":{"x":[' + b"1.5," * (LARGEST // 4 - 20) + b"1]}}]",
+    "members": b'[{"source":"gw","id":"bulky",' + b'"a":1,' * (LARGEST // 6 - 20) + b'"b":NaN}]',
+    "a digit after the other": b'[{"source":"gw","id":"bulky","data":{"tokens":' + b"9" * (LARGEST - 80) + b"}}]",
+    "a text": b'[{"source":"gw","id":"bulky","data":{"tokens":"' + b"x" * (LARGEST - 80) + b'"}}]',
+}
+
+
+@pytest.mark.parametrize("name", BULKY)
+def test_a_body_of_the_largest_size_costs_little(installation: Installation, name: str) -> None:
+    """However it is filled: some seconds of one processor, and memory for some copies (what is held is kept whole)."""
+    before = spent(installation)
+    answer = installation.post(BULKY[name])
+    seconds, peak = (after - one for after, one in zip(spent(installation), before, strict=True))
+    assert answer.status in (200, 400, 413), answer.raw[:500]
+    if answer.status == 200:
+        assert answer.json["accepted"] == 0
+        assert {result["reason"] for result in answer.json["results"]} == {"malformed"}
+        assert {result["id"] for result in answer.json["results"]} <= {"", "bulky"}
+    assert seconds < 10
+    assert peak < 20 * LARGEST
+
+
+def spent(installation: Installation) -> tuple[float, float]:
+    """Processor seconds, and the most memory, of the web server's processes by now."""
+    seconds, peak = 0.0, 0
+    for pid in installation.web_processes():
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        status = Path(f"/proc/{pid}/status").read_text()
+        peak += next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) * 1024
+    return seconds, peak
+
+
 def test_numbers_are_exact_or_held(installation: Installation) -> None:
     """What is accepted is in the bucket to the last digit: never rounded, never in a float's neighbourhood."""
     values = ["0.1", "1e2", "123456789012.000000000001", "1E-12", "-0", "100000000000000000000"]
