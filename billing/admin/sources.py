@@ -120,8 +120,7 @@ class SourceDesk(HistoryDesk):
             "sees_rules": request.user.has_perm("billing.view_sourcerule"),
             "changes_rules": request.user.has_perm("billing.change_sourcerule"),
             "adds_rules": request.user.has_perm("billing.add_sourcerule"),
-            "sees_held": request.user.has_perm("quarantine.view_heldrecord"),
-            "held": held_of(source).count() if request.user.has_perm("quarantine.view_heldrecord") else 0,
+            "holds": request.user.has_perm("quarantine.view_heldrecord") and held_of(source).exists(),
             "pasted": example_record(source, timezone.now()),
         }
 
