@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.sites import UnfoldAdminSite
@@ -31,6 +31,12 @@ class Console(UnfoldAdminSite):  # type: ignore[misc]
             path("today/open-periods/", self.admin_view(self.open_periods_view), name="open_periods"),
             path("today/open-records/", self.admin_view(self.open_records_view), name="open_records"),
         ]
+
+    def app_index(
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Where a table is kept is no place on the console: the areas of the sidebar are."""
+        return HttpResponseRedirect(reverse("admin:index"))
 
     def open_periods_view(self, request: HttpRequest) -> HttpResponse:
         """A part of the page of the day, loaded after the rest: it takes the longest."""

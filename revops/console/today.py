@@ -97,12 +97,12 @@ def _held() -> Figure:
     if now is None:
         return Figure("Held for review", "?", queue, [Fact("The quarantine cannot be reached.")], "bad")
     facts = [
-        Fact(f"about {money_words(round_money(amount, currency), currency)} at risk", queue)
+        Fact(f"≈ {money_words(round_money(amount, currency), currency)} at risk", queue)
         for currency, amount in sorted(now.at_risk.items())
         if amount
     ]
     if now.unestimated:
-        facts.append(Fact(f"{now.unestimated:,} without an estimate", queue))
+        facts.append(Fact(f"{now.unestimated:,} not estimated", queue))
     if now.undecided:
         decide = address("quarantine_proposal")
         facts.append(Fact(f"{now.undecided:,} proposal{pluralize(now.undecided)} to decide on", decide))
@@ -142,7 +142,7 @@ def _billed(at: dt.datetime) -> Figure:
     count = sum(one["count"] for one in sums)
     facts = [Fact(money_words(one["sum"], one["currency"])) for one in sums[:4]]
     behind = address("billing_invoice", status__exact="issued", issued_at__gte=since.isoformat(sep=" "))
-    return Figure(f"Invoiced in {at:%B}", f"{count:,}", behind, facts or [Fact("No invoice was issued this month.")])
+    return Figure(f"Invoiced in {at:%b}", f"{count:,}", behind, facts or [Fact("No invoice was issued this month.")])
 
 
 def _taken_back(user: User, at: dt.datetime) -> Figure:
@@ -159,7 +159,7 @@ def _taken_back(user: User, at: dt.datetime) -> Figure:
         Fact(f"{counts['voids']:,} voided", voids),
     ]
     total = counts["credits"] + counts["voids"]
-    return Figure(f"Taken back in {at:%B}", f"{total:,}", credits if may_see_credits else voids, facts)
+    return Figure(f"Taken back in {at:%b}", f"{total:,}", credits if may_see_credits else voids, facts)
 
 
 def _background(at: dt.datetime) -> Figure:

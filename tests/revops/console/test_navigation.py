@@ -135,3 +135,8 @@ def test_who_signs_in_without_a_goal_comes_to_the_page_of_the_day(client: Client
     User.objects.create_superuser("boss", password="drip")
     answer = client.post("/admin/login/", {"username": "boss", "password": "drip"})
     assert (answer.status_code, answer["Location"]) == (302, "/admin/")
+
+
+def test_an_app_of_the_framework_is_no_page(office: Client) -> None:
+    answer = office.get("/admin/billing/")
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/")

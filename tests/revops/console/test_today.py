@@ -86,7 +86,7 @@ def test_open_records_are_counted_by_reason_and_others_are_not(boss: User) -> No
     held = figures(boss)["Held for review"]
     assert (held.value, held.tone) == ("6", "warn")
     assert [fact.words for fact in held.facts] == [
-        "6 without an estimate",
+        "6 not estimated",
         "4 unknown customer",
         "2 not readable",
     ]
@@ -100,7 +100,7 @@ def test_money_at_risk_is_said_by_currency_and_as_about(boss: User) -> None:
     Estimate.objects.create(record=second, amount=Decimal("2.5"), currency="EUR", estimated_at=AT)
     Estimate.objects.create(record=third, amount=Decimal("700"), currency="JPY", estimated_at=AT)
     words = [fact.words for fact in figures(boss)["Held for review"].facts]
-    assert words[:2] == ["about 12.50 EUR at risk", "about 700 JPY at risk"]  # 10.004 + 2.5 = 12.504
+    assert words[:2] == ["≈ 12.50 EUR at risk", "≈ 700 JPY at risk"]  # 10.004 + 2.5 = 12.504
 
 
 def test_proposals_that_wait_for_a_second_person_are_counted(boss: User) -> None:
