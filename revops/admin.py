@@ -8,7 +8,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AdminSplitDateTime
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
@@ -34,12 +33,19 @@ LARGEST = 1_000_000_000
 class NewKeyForm(forms.Form):
     name = forms.CharField(max_length=200, help_text="Whose key it is, and what for.")
     scopes = forms.MultipleChoiceField(
-        choices=Scope.choices, widget=forms.CheckboxSelectMultiple, help_text="Who may write a thing may read it too."
+        choices=[(scope.value, f"{scope.value}: {scope.label}") for scope in Scope],
+        widget=forms.CheckboxSelectMultiple,
+        help_text="Who may write a thing may read it too.",
     )
     source = forms.ModelChoiceField(
-        Source.objects.order_by("key"), required=False, help_text="The only source it may report for. Empty: any."
+        Source.objects.order_by("key"),
+        required=False,
+        empty_label="any source",
+        help_text="The only source it may report for.",
     )
-    expires_at = forms.SplitDateTimeField(required=False, widget=AdminSplitDateTime, help_text="Empty: never.")
+    expires_at = forms.DateTimeField(
+        required=False, widget=forms.DateTimeInput({"type": "datetime-local"}), help_text="In UTC. Empty: never."
+    )
     requests_per_minute = forms.IntegerField(
         min_value=1,
         max_value=LARGEST,
@@ -59,8 +65,13 @@ class NewKeyForm(forms.Form):
 
 class RotateForm(forms.Form):
     overlap = forms.TypedChoiceField(
-        label="The old key works for another",
-        choices=[(1, "hour"), (24, "day"), (7 * 24, "week"), (0, "0 seconds: it stops at once")],
+        label="The old key",
+        choices=[
+            (1, "works for another hour"),
+            (24, "works for another day"),
+            (7 * 24, "works for another week"),
+            (0, "stops at once"),
+        ],  # fmt: skip
         initial=24,
         coerce=int,
         help_text="Time to put the new one in its place. It never works longer than it would have.",
@@ -118,7 +129,7 @@ class ApiKeyDesk(DeedsMixin, HistoryDesk):
         """A new secret for the same rights; the old one works on for a while."""
         if not (self.has_add_permission(request) and self.has_change_permission(request)):
             raise PermissionDenied
-        key = self.get_object(request, str(pk))
+        key = self.get_queryset(request).filter(pk=pk).first()
         if key is None:
             raise Http404
         at = timezone.now()
