@@ -80,7 +80,7 @@ class StateFilter(admin.SimpleListFilter):
 @admin.register(Proposal)
 class ProposalDesk(DeedsMixin, FactDesk):
     list_display = [
-        "number", "what", "covers", "records_figure", "at_risk_figure", "why", "proposer", "proposed_at", "state",
+        "number", "what", "covers", "records_figure", "at_risk_figure", "why", "proposed", "state",
     ]  # fmt: skip
     list_filter = [StateFilter, "kind", "keep_as_rule", "proposed_at"]
     search_fields = ["reason", "note", "proposed_by_name", "decided_by_name"]
@@ -120,10 +120,9 @@ class ProposalDesk(DeedsMixin, FactDesk):
         return f"#{proposal.pk}"
 
     @admin.display(description="what", ordering="kind")
-    def what(self, proposal: Proposal) -> str:
-        return Truncator(what_words(proposal.kind, proposal.argument)).chars(50) + (
-            ", rule" if proposal.keep_as_rule else ""
-        )
+    def what(self, proposal: Proposal) -> SafeString:
+        words = Truncator(what_words(proposal.kind, proposal.argument)).chars(50)
+        return format_html("{}<br><small>{}</small>", words, "kept as a rule" if proposal.keep_as_rule else "")
 
     @admin.display(description="for")
     def covers(self, proposal: Proposal) -> str:
@@ -142,14 +141,16 @@ class ProposalDesk(DeedsMixin, FactDesk):
             return "several currencies"
         return f"{about_figure(proposal.risk, proposal.risk_currency)} {proposal.risk_currency}"
 
-    @admin.display(description="proposed by", ordering="proposed_by_name")
-    def proposer(self, proposal: Proposal) -> str:
-        return proposal.proposed_by_name or proposal.proposed_by
+    @admin.display(description="proposed", ordering="proposed_at")
+    def proposed(self, proposal: Proposal) -> SafeString:
+        who = proposal.proposed_by_name or proposal.proposed_by
+        return format_html('{}<br><small class="nowrap">{}</small>', who, f"{proposal.proposed_at:%Y-%m-%d %H:%M}")
 
     @admin.display(description="state", ordering="rank")
     def state(self, proposal: Proposal) -> SafeString:
         words, tone = state_of(proposal)
-        return format_html('<span class="state {}">{}</span> <small>{}</small>', tone, words, self.outcome(proposal))
+        words = "waits" if proposal.is_undecided else words
+        return format_html('<span class="state {}">{}</span><br><small>{}</small>', tone, words, self.outcome(proposal))
 
     @admin.display(description="outcome")
     def outcome(self, proposal: Any) -> str:
@@ -270,12 +271,14 @@ class ProposedRecordDesk(FactDesk):
     @admin.display(description="event", ordering="record__event_id")
     def event(self, row: ProposedRecord) -> SafeString:
         address = reverse("admin:quarantine_heldrecord_change", args=[row.record_id])
-        return format_html('<a href="{}">{}</a>', address, row.record.event_id or "(no id)")
+        return format_html('<a class="content-link" href="{}">{}</a>', address, row.record.event_id or "(no id)")
 
     @admin.display(description="proposal", ordering="proposal")
     def proposal_link(self, row: ProposedRecord) -> SafeString:
         address = reverse("admin:quarantine_proposal_change", args=[row.proposal_id])
-        return format_html('<a href="{}">#{} {}</a>', address, row.proposal_id, row.proposal.get_kind_display())
+        return format_html(
+            '<a class="content-link" href="{}">#{} {}</a>', address, row.proposal_id, row.proposal.get_kind_display()
+        )
 
     @admin.display(description="subject", ordering="record__subject")
     def subject(self, row: ProposedRecord) -> str:

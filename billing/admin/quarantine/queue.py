@@ -58,8 +58,8 @@ class QueueQuery:
 
     @property
     def parameters(self) -> str:
-        """What comes after the question mark, to come back to this page of the queue."""
-        return self.address(after=self.after or "").partition("?")[2]
+        """What comes after the question mark, to come back to this page of the queue; never empty."""
+        return self.address(order=self.order, after=self.after or "").partition("?")[2]
 
 
 def queue_address(parameters: str = "") -> str:

@@ -202,11 +202,12 @@ class SightingDesk(FactDesk):
 class EstimateDesk(FactDesk):
     """What the money at risk was estimated from, record by record."""
 
-    list_display = ["record", "customer", "score_figure", "type", "amount_figure", "basis", "estimated_at"]
+    list_display = ["event", "customer", "score_figure", "amount_figure", "basis", "estimated_at"]
     list_select_related = ["record"]
     search_fields = ["record__event_id", "customer"]
     search_help_text = "The id of an event, or a customer's key."
-    ordering = ["-amount", "record"]
+    ordering = [F("amount").desc(nulls_last=True), "record"]
+    csv_columns = ["event", "type", "customer", "score_figure", "amount_figure", "basis", "estimated_at"]
     empty_hint = "What is held is estimated every few minutes."
     score_figure = count("score")
     amount_figure = estimate("amount", currency="currency", title="about")
@@ -214,3 +215,7 @@ class EstimateDesk(FactDesk):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Estimate]:
         rows: QuerySet[Estimate] = super().get_queryset(request)
         return rows.defer("record__raw")
+
+    @admin.display(description="event", ordering="record__event_id")
+    def event(self, row: Estimate) -> str:
+        return row.record.event_id or "(no id)"
