@@ -71,7 +71,7 @@ class RotateForm(forms.Form):
             (24, "works for another day"),
             (7 * 24, "works for another week"),
             (0, "stops at once"),
-        ],  # fmt: skip
+        ],
         initial=24,
         coerce=int,
         help_text="Time to put the new one in its place. It never works longer than it would have.",
