@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from billing.models import Event, HeldStatus, Outcome, Receipt, Register
+from billing.models import Event, HeldStatus, OriginalEvent, Outcome, Receipt, Register
 from billing.review.proposals import approve
 from billing.review.release import release, release_approved
 from contracts.models import Customer
@@ -47,6 +47,8 @@ def test_a_fixed_value_is_counted_and_its_repeat_is_a_duplicate(company: Company
     send(event("e1", "n/a"))
     resolved("fix_value", "e1", set={"data.tokens": "12.5"})
     assert Event.objects.get().data == '{"tokens":"12.5"}'
+    # What came is kept beside it.
+    assert OriginalEvent.objects.get().data == '{"tokens":"n/a"}'
     assert send(event("e1", "n/a"), at=LATER).duplicates == 1
 
 
