@@ -15,10 +15,11 @@ from typing import Any
 from django.db import connection, transaction
 
 from billing.invoicing.drafting import Closed, Ledger, rated_periods, relevant_periods, usage_needs
-from billing.metering.usage import Ask, measure
+from billing.metering.usage import Ask, Measured, measure
 from billing.models import PeriodClose, UsageClock
 from billing.rating.balance import Claim, Seen
-from billing.rating.statement import Entry, Measure
+from billing.rating.event_prices import PricedEvent
+from billing.rating.statement import Entry, Measure, Need
 from catalog.money import ZERO
 from catalog.periods import Period
 from contracts.models import Contract
@@ -206,17 +207,30 @@ def _read_usage(
     """
     customers = {contract.pk: contract.customer_id for contract in contracts}
     needs = {
-        pk: [Ask(customers[pk], meter, period) for meter, period in usage_needs(agreements[pk], found)]
+        pk: asks_for(customers[pk], usage_needs(agreements[pk], found))
         for pk, found in periods.items()
     }
     without = {customers[pk] for pk, asks in needs.items() if not asks}
     read = UsageClock.objects.filter(customer_id__in=without).values_list("customer_id", "clock")
     clocks = dict(read) if without else {}
-    measured = measure([ask for asks in needs.values() for ask in asks])
+    measured = measure([ask for asks in needs.values() for ask in asks.values()])
     for pk, asks in needs.items():
         ledger = ledgers[pk]
-        ledger.usage = {
-            (ask.meter_id, ask.period): Measure(measured[ask].quantity, measured[ask].clock) for ask in asks
-        }
+        ledger.usage = answers(asks, measured)
         seen = [reading.clock for reading in ledger.usage.values()]
         ledger.clock = min(seen, default=clocks.get(customers[pk], 0))
+
+
+def asks_for(customer_id: int, needs: Iterable[Need]) -> dict[Need, Ask]:
+    """What the prices of a customer ask of the meters, in the words of metering."""
+    return {need: Ask(customer_id, need.meter_id, need.period, need.selection, need.zone) for need in needs}
+
+
+def answers(asks: Mapping[Need, Ask], measured: Mapping[Ask, Measured]) -> dict[Need, Measure]:
+    """What was measured, in the words of rating."""
+    return {need: _answer(measured[ask]) for need, ask in asks.items()}
+
+
+def _answer(measured: Measured) -> Measure:
+    events = tuple(PricedEvent(value, dimension) for value, dimension in measured.singles)
+    return Measure(measured.quantity, measured.clock, measured.windows, events)

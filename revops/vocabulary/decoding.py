@@ -106,7 +106,7 @@ def _value(kind: Any, value: Any, path: str, errors: list[FieldError]) -> Any:
         # Only "a switch or something" has two kinds of value.
         if bool in chosen and isinstance(value, bool):
             return value
-        return _value(next(one for one in chosen if one is not bool), value, path, errors)
+        return _value(next((one for one in chosen if one is not bool), bool), value, path, errors)
     if origin is tuple:
         if not isinstance(value, list):
             errors.append(FieldError(path, "invalid", "a list is expected"))
