@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from calendar import monthrange
 from decimal import Decimal
 
 from catalog.models import BillingTime, Price, PriceKind, PriceModel, PriceTier
@@ -27,6 +29,22 @@ def price_figure(amount: Decimal | int | str, currency: str) -> str:
     """A price: the currency's places, or as many more as it has."""
     amount = exact(amount)
     return money_figure(amount, currency) if round_money(amount, currency) == amount else figure(amount)
+
+
+def signed_figure(number: Decimal | int | str) -> str:
+    """A number that is a change: "+1,234.5", "-3", "0"."""
+    return f"+{figure(number)}" if exact(number) > 0 else figure(number)
+
+
+def period_words(first: dt.date, after_last: dt.date) -> str:
+    """Days, the second being the one after the last: "Sep 2026" for a calendar month, else "15 Sep to 14 Oct 2026"."""
+    last = after_last - dt.timedelta(days=1)
+    if first.day == 1 and last == first.replace(day=monthrange(first.year, first.month)[1]):
+        return f"{first:%b %Y}"
+    if first == last:
+        return f"{last.day} {last:%b %Y}"
+    year = "" if first.year == last.year else f" {first.year}"
+    return f"{first.day} {first:%b}{year} to {last.day} {last:%b %Y}"
 
 
 def price_words(price: Price, currency: str) -> str:

@@ -6,11 +6,13 @@ import datetime as dt
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 
 from billing.models import Source
 from catalog.auditing import history
+from revops.api.limits import RECORDS, REQUESTS, Allowance, Kind, take
 
 
 class Scope(models.TextChoices):
@@ -56,6 +58,12 @@ class ApiKey(models.Model):
     created_at = models.DateTimeField(editable=False)
     created_by = models.CharField(max_length=200, blank=True, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
+    requests_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text=f"Empty: {REQUESTS:,}."
+    )
+    records_per_minute = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text=f"Records of events. Empty: {RECORDS:,}."
+    )
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, editable=False, help_text="To the minute.")
     history = history()
@@ -70,6 +78,11 @@ class ApiKey(models.Model):
 
     def is_usable(self, at: dt.datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)
+
+    def allowance(self, kind: Kind, cost: int = 1) -> Allowance:
+        """Take so much of what the key may ask for in a minute."""
+        own = self.records_per_minute if kind is Kind.RECORDS else self.requests_per_minute
+        return take(kind, self.pk, own or (RECORDS if kind is Kind.RECORDS else REQUESTS), cost)
 
     def may(self, scope: str) -> bool:
         """Whether the key has the scope, or may write what the scope reads."""

@@ -4,12 +4,14 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from revops.api import catalog, invoices, problems
+from revops.api import catalog, contracts, customers, invoices, migrating, plans, problems
 from revops.api.calculating import Calculate
 from revops.api.corrections import Corrections
+from revops.api.docs import docs
 from revops.api.events import events
 from revops.api.health import healthz
 from revops.api.lineage import LineEvents
+from revops.api.schema import schema
 from revops.api.usage import Preview, Usage
 
 doors = [
@@ -24,7 +26,11 @@ doors = [
     path("invoices/<int:id>/void", invoices.VoidInvoice.as_view(), name="void-invoice"),
     path("invoices/<int:id>/lines/<int:line>/events", LineEvents.as_view(), name="line-events"),
     path("calculate", Calculate.as_view(), name="calculate"),
-    *catalog.listings,
+    *catalog.addresses,
+    *plans.addresses,
+    *migrating.addresses,
+    *customers.addresses,
+    *contracts.addresses,
 ]
 
 urlpatterns = [
@@ -32,6 +38,9 @@ urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("admin/", admin.site.urls),
     path("api/v1/", include((doors, "api"))),
+    path("api/schema", schema, name="schema"),
+    path("api/docs", docs, name="docs"),
+    path("api/", RedirectView.as_view(url="/api/docs")),
 ]
 
 handler400 = problems.bad_request

@@ -1,83 +1,95 @@
-"""What a customer uses: its next invoices, its meters by month, and the events that came last."""
+"""The desk of customers as billing sees them: the list with how each stands, and the page of one.
+
+Who a customer is belongs to contracts, and is edited on the form it has there.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from billing.invoicing.preview import UnableToPreview, previews
-from billing.metering.lineage import lines_of
-from billing.metering.usage import windows
-from billing.models import Bucket, Event, Source
-from catalog.models import Meter
-from catalog.periods import Period
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+from unfold.views import ChangeList
+
+from billing.admin.customer_page import overview_of
+from billing.admin.standing import Standing, standing_of
+from catalog.wording import money_words
+from contracts.admin import CustomerDesk
 from contracts.models import Customer
 
-MONTHS = 4
-LATEST_EVENTS = 50
+admin.site.unregister(Customer)
 
 
-def usage_of(customer: Customer, at: dt.datetime) -> dict[str, Any]:
-    """Everything the page of a customer's use shows, as of an instant."""
-    zone = ZoneInfo(customer.timezone or "UTC")
-    months = last_months(at, zone)
-    return {
-        "customer": customer,
-        "zone": zone.key,
-        "months": [f"{month.starts_at.astimezone(zone):%B %Y}" for month in months],
-        "meters": [(meter, by_month(customer, meter, months, zone)) for meter in meters_of(customer, months)],
-        **next_invoices(customer, at),
-        "events": latest_events(customer),
-    }
+class CustomerList(ChangeList):  # type: ignore[misc]
+    """A page of customers with how each stands; a row leads to the customer's page."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        standing = standing_of(self.result_list, timezone.now().date())
+        for customer in self.result_list:
+            customer.standing = standing[customer.pk]
+
+    def url_for_result(self, result: Any) -> str:
+        return reverse("admin:contracts_customer_overview", args=[result.pk])
 
 
-def next_invoices(customer: Customer, at: dt.datetime) -> dict[str, Any]:
-    try:
-        return {"previews": previews(customer, at)}
-    except UnableToPreview as unable:
-        return {"previews": [], "no_preview": str(unable)}
+@admin.register(Customer)
+class CustomerOffice(CustomerDesk):
+    list_display = ["name", "key", "country", "contracts_figure", "open_figure", "last_use", "held_figure"]
+    csv_columns = ["name", "key", "country", "timezone", "tax_id", "contracts_figure"]
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return CustomerList
 
-def last_months(at: dt.datetime, zone: ZoneInfo) -> list[Period]:
-    """The current month of a time zone and those before it, the oldest first."""
-    first = at.astimezone(zone).date().replace(day=1)
-    starts = [first]
-    for _ in range(MONTHS - 1):
-        starts.append((starts[-1] - dt.timedelta(days=1)).replace(day=1))
-    ends = [(first + dt.timedelta(days=32)).replace(day=1), *starts]
-    return [Period(midnight(start, zone), midnight(end, zone)) for start, end in zip(starts, ends, strict=False)][::-1]
+    @admin.display(description="open amount")
+    def open_figure(self, customer: Any) -> SafeString | str:
+        standing: Standing = customer.standing
+        if not standing.owed:
+            return "-"
+        parts = [
+            (money_words(amount, currency), _overdue(standing, currency)) for currency, amount in standing.owed.items()
+        ]
+        return format_html_join(format_html("<br>"), "{}{}", parts)
 
+    @admin.display(description="last use")
+    def last_use(self, customer: Any) -> str:
+        used = customer.standing.last_use
+        return f"{timesince(used, timezone.now(), depth=1)} ago" if used else "never"
 
-def midnight(day: dt.date, zone: ZoneInfo) -> dt.datetime:
-    return dt.datetime.combine(day, dt.time(), zone).astimezone(dt.UTC)
+    @admin.display(description="held")
+    def held_figure(self, customer: Any) -> SafeString | str:
+        held = customer.standing.held
+        return format_html('<span class="state warn">{}</span>', f"{held:,}") if held else "-"
 
+    def get_urls(self) -> list[URLPattern]:
+        overview = self.admin_site.admin_view(self.overview_view)
+        return [path("<int:pk>/overview/", overview, name="contracts_customer_overview"), *super().get_urls()]
 
-def meters_of(customer: Customer, months: list[Period]) -> list[Meter]:
-    """The meters that counted something of the customer in these months."""
-    used = Bucket.objects.filter(
-        customer_id=customer.pk, starts_at__gte=months[0].starts_at, starts_at__lt=months[-1].ends_at
-    )
-    return list(Meter.objects.filter(pk__in=used.values("meter_id").distinct()).order_by("key"))
-
-
-def by_month(customer: Customer, meter: Meter, months: list[Period], zone: ZoneInfo) -> list[Any]:
-    """The meter's value in each month, None where nothing was used."""
-    whole = Period(months[0].starts_at, months[-1].ends_at)
-    found = {window.starts_at: window.value for window in windows(customer.pk, meter, whole, "month", zone)}
-    return [found.get(month.starts_at) for month in months]
-
-
-def latest_events(customer: Customer) -> list[dict[str, Any]]:
-    """The events that occurred last, with their source and the invoice lines they were billed on."""
-    events = list(Event.objects.filter(customer_id=customer.pk).order_by("-occurred_at")[:LATEST_EVENTS])
-    sources = dict(Source.objects.filter(pk__in={event.source_id for event in events}).values_list("pk", "key"))
-    lines = lines_of(events) if events else {}
-    return [
-        {
-            "event": event,
-            "source": sources.get(event.source_id, f"#{event.source_id}"),
-            "lines": lines[event.key],
+    def overview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Everything about one customer on one page; its own fields are edited on the form."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        customer = get_object_or_404(Customer, pk=pk)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": customer.name,
+            "opts": self.opts,
+            "original": customer,
+            "may_change": self.has_change_permission(request, customer),
+            **overview_of(customer, timezone.now(), range_name=request.GET.get("range", ""), user=request.user),
         }
-        for event in events
-    ]
+        return TemplateResponse(request, "admin/contracts/customer/overview.html", context)
+
+
+def _overdue(standing: Standing, currency: str) -> SafeString | str:
+    overdue = standing.overdue.get(currency)
+    return format_html(' <span class="state bad">{} overdue</span>', money_words(overdue, currency)) if overdue else ""

@@ -14,7 +14,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 
 from billing.admin.columns import with_customer_name, with_source_key
-from billing.admin.customers import usage_of
+from billing.admin.customer_usage import usage_of
 from billing.models import Correction, Receipt, ReceiptCount, Register, Source, UsageClock
 from catalog.desks import FactDesk, HistoryDesk, ShownInline
 from contracts.models import Customer

@@ -115,16 +115,40 @@ def events_behind(line: InvoiceLine, *, offset: int = 0, limit: int | None = Non
     return Lineage(count, total, entries)
 
 
-def entries_behind(line: InvoiceLine) -> Iterator[LineageEntry]:
-    """Everything that a usage line billed, in the order in which it became known; streamed."""
+def count_behind(line: InvoiceLine) -> int:
+    """How many events a usage line billed, less those taken back; counted by the database, whatever their number."""
+    asked = _asked(line)
+    if asked is None:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_CHANGES} SELECT coalesce(sum(sign), 0) FROM change", asked[1])
+        return int(cursor.fetchone()[0])
+
+
+def entries_behind(line: InvoiceLine, *, offset: int = 0, limit: int | None = None) -> Iterator[LineageEntry]:
+    """Everything that a usage line billed, or a page of it, in the order in which it became known; streamed."""
+    asked = _asked(line)
+    if asked is None:
+        return
+    meter, parameters = asked
+    plan = meter_plan(meter)
+    statement = f"{_CHANGES}{_ADDED_UP if line.extent else _IN_ORDER} OFFSET %(offset)s LIMIT %(limit)s"
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(statement, {**parameters, "offset": offset, "limit": limit})
+        for sign, kind, key, position, source_id, event_id, occurred_at, clock, data, _ in cursor:
+            read = _value(plan, data)
+            yield LineageEntry(sign, kind, key, position, source_id, event_id, occurred_at, clock, read)
+
+
+def _asked(line: InvoiceLine) -> tuple[Meter, dict[str, Any]] | None:
+    """The meter of a usage line and the parameters of `_CHANGES`; None where no events are behind it."""
     is_usage = line.entry_kind == LineKind.USAGE and line.clock_to is not None
     meter = Meter.objects.filter(key=line.meter).first() if is_usage else None
     if meter is None:
-        return
-    plan = meter_plan(meter)
+        return None
     plain = [[1, line.service_starts_at, line.service_ends_at, line.clock_to]]
     stretches = line.extent or plain
-    asked: dict[str, Any] = {
+    return meter, {
         "customer": line.contract.customer_id,
         "meter": meter.pk,
         "times": [times for times, *_ in stretches],
@@ -133,11 +157,6 @@ def entries_behind(line: InvoiceLine) -> Iterator[LineageEntry]:
         "after": [0 if line.extent else line.clock_from or 0 for _ in stretches],
         "upto": [upto for *_, upto in stretches],
     }
-    with connection.chunked_cursor() as cursor:
-        cursor.execute(_CHANGES + (_ADDED_UP if line.extent else _IN_ORDER), asked)
-        for sign, kind, key, position, source_id, event_id, occurred_at, clock, data, _ in cursor:
-            read = _value(plan, data)
-            yield LineageEntry(sign, kind, key, position, source_id, event_id, occurred_at, clock, read)
 
 
 def _value(plan: MeterPlan, data: str) -> Decimal | str | None:

@@ -48,6 +48,18 @@ SIGHT = """
     ON CONFLICT (receipt, index) DO NOTHING
 """
 
+# What a rule turns away is discarded at once, in the name of those who approved the rule. Nothing else is.
+TURN_AWAY = """
+    UPDATE quarantine_heldrecord AS held
+    SET status = 'discarded', resolved_at = %s, discarded_by_id = proposal.id
+    FROM unnest(%s::text[], %s::text[], %s::uuid[], %s::text[], %s::bigint[])
+        AS rejected (source, event_id, digest, reason, approval)
+    JOIN quarantine_proposal AS proposal ON proposal.id = rejected.approval
+        AND proposal.kind = 'discard' AND proposal.keep_as_rule AND proposal.decision = 'approved'
+    WHERE held.status = 'open' AND (held.source, held.event_id, held.digest, held.reason)
+        = (rejected.source, rejected.event_id, rejected.digest, rejected.reason)
+"""
+
 
 def hold(rejected: Sequence[Rejected], *, receipt: UUID, at: dt.datetime, bound_source: str = "") -> None:
     """Commit records to the quarantine. A repeat of a held record is another sighting of it.
@@ -73,11 +85,14 @@ def hold(rejected: Sequence[Rejected], *, receipt: UUID, at: dt.datetime, bound_
         [None if record.occurred_at is None else datetime_of(record.occurred_at) for record in records],
         [bytes(record.raw) for record in records],
     ]
+    approvals = [record.stop.approval if record.stop else None for record in records]
     alias = router.db_for_write(HeldRecord)
     with transaction.atomic(using=alias, durable=True), connections[alias].cursor() as cursor:
         cursor.execute(HOLD, [receipt, at, bound_source, *held])
         places = [one.index for one in rejected]
         cursor.execute(SIGHT, [receipt, at, sources, ids, digests, reasons, places])
+        if any(approval is not None for approval in approvals):
+            cursor.execute(TURN_AWAY, [at, sources, ids, digests, reasons, approvals])
 
 
 # Answered from the first entry of an index; conflicts count too, or many of them would have to be read past.

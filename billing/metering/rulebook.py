@@ -94,6 +94,19 @@ def keep_rule(
     return rule
 
 
+def problems(source: Source, terms: RuleTerms, rule: SourceRule | None = None, note: str = "") -> list[FieldError]:
+    """What is in the way of adding a rule, or of making `rule` say this. Nothing changes until the transaction ends."""
+    with transaction.atomic():
+        rules = _locked(source)
+        if rule is None:
+            tried = SourceRule(source=source, position=_last(rules) + 1)
+            rules.append(tried)
+        else:
+            tried = _among(rules, rule)
+        tried.note = note
+        return _errors(_write(tried, terms), rules)
+
+
 def change_rule(
     rule: SourceRule, terms: RuleTerms, *, at: dt.datetime, by: Actor, reason: str, note: str | None = None
 ) -> SourceRule:
@@ -192,15 +205,19 @@ def _write(rule: SourceRule, terms: RuleTerms) -> SourceRule:
 
 def _check(rule: SourceRule, rules: Sequence[SourceRule]) -> None:
     """Raises UnableToKeepRule where the rule, or one of its source because of it, could not work."""
+    errors = _errors(rule, rules)
+    if errors:
+        raise UnableToKeepRule(errors)
+
+
+def _errors(rule: SourceRule, rules: Sequence[SourceRule]) -> list[FieldError]:
     errors = faults(terms_of(rule))
     if rule.kind == RuleKind.DISCARD and not _is_agreed(rule):
         detail = "what is discarded, two persons decide: propose it on the quarantine desk, and another approves"
         errors.append(FieldError("kind", "not_allowed", detail))
     if len(rule.note) > MAX_NOTE:
         errors.append(FieldError("note", "invalid", f"at most {MAX_NOTE} characters"))
-    errors = errors or _order_errors(rule, rules)
-    if errors:
-        raise UnableToKeepRule(errors)
+    return errors or _order_errors(rule, rules)
 
 
 def _is_agreed(rule: SourceRule) -> bool:

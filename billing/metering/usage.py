@@ -386,6 +386,11 @@ def _distinct_windows(
     return found
 
 
+def window_starts(period: Period, size: WindowSize, zone: tzinfo) -> list[dt.datetime]:
+    """Where each of the windows of a period begins, also those without use."""
+    return [window.starts_at for window in islice(_grid(period, size, zone), MOST_WINDOWS)]
+
+
 def _grid(period: Period, size: WindowSize, zone: tzinfo) -> Iterator[Period]:
     """The windows of a period: local days or months, or hours counted from local midnight."""
     whole = BillingCalendar(Interval("month" if size == "month" else "day"), dt.date(1970, 1, 1), zone)

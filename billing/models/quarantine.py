@@ -203,7 +203,7 @@ class Outcome(models.TextChoices):
     RELEASED = "released"
     FAILED = "failed", "held again"
     DISCARDED = "discarded"
-    SUPERSEDED = "superseded", "accepted meanwhile"
+    SUPERSEDED = "superseded", "resolved otherwise meanwhile"
     DROPPED = "dropped", "rejected or withdrawn"
 
 

@@ -97,7 +97,7 @@ class SourceRule(models.Model):
         ]  # fmt: skip
 
     def __str__(self) -> str:
-        return f"rule {self.position} of {self.source_id}: {self.get_kind_display()}"
+        return f"Rule {self.position}: {self.get_kind_display()}"
 
 
 class OriginalEvent(Fact):

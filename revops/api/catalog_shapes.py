@@ -7,13 +7,16 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from revops.api.shapes import Currency, Day, Instant, Quantity, Shown
+from revops.api.shapes import Currency, Day, Instant, Money, Quantity, RequestFault, Shown
 
 Key = Annotated[str, Meta(description="Its key: letters, digits, dots, dashes and underscores.", examples=["globex"])]
 Window = Annotated[
     str | None, Meta(description="A duration in hours, minutes or seconds; null: not set here.", examples=["24h"])
 ]
 PriceNumber = Quantity | UnsetType
+Person = Annotated[
+    str | None, Meta(description="`user:ID`, `key:ID` or `operator`; null: nobody has.", examples=["key:3"])
+]
 
 
 class Source(Shown, kw_only=True):
@@ -21,7 +24,8 @@ class Source(Shown, kw_only=True):
 
     key: Annotated[str, Meta(description="The `source` of its events.", examples=["gateway"])]
     name: str
-    tolerance_window: Window
+    tolerance_window: Annotated[Window, Meta(description="How late it is expected to report; null: not said.")]
+    clock_skew: Annotated[str, Meta(description="How far ahead of ours its clock may run.", examples=["5m"])]
 
 
 class Meter(Shown, kw_only=True):
@@ -82,6 +86,8 @@ class PlanVersion(Shown, kw_only=True):
     currency: Currency
     effective_from: Annotated[dt.date | None, Meta(description="Null: from ever.")]
     published_at: Instant | None
+    submitted_by: Person
+    approved_by: Person
     prices: list[Price]
 
 
@@ -95,6 +101,14 @@ class Plan(Shown, kw_only=True):
     versions: list[PlanVersion]
 
 
+class CustomerContact(Shown, kw_only=True):
+    """A person at the customer's to write to."""
+
+    email: str
+    name: str
+    receives_invoices: bool
+
+
 class Customer(Shown, kw_only=True):
     """Whoever uses and pays."""
 
@@ -105,6 +119,7 @@ class Customer(Shown, kw_only=True):
     tax_id: str
     billing_address: str
     subjects: Annotated[list[str], Meta(description="The `subject`s of its events, beside its key.")]
+    contacts: list[CustomerContact]
 
 
 class ContractLine(Shown, kw_only=True):
@@ -153,14 +168,61 @@ class Contract(Shown, kw_only=True):
     anchor: Literal["start", "calendar"]
     payment_terms_days: int
     purchase_order: str
-    timezone: str
+    timezone: Annotated[str, Meta(description="Its own, else the customer's, else the seller's.")]
     tolerance_window: Window
+    revision: Annotated[int, Meta(description="How often its terms have changed since it was approved.")]
+    submitted_by: Person
+    approved_by: Person
     lines: list[ContractLine]
     discounts: list[ContractDiscount]
-    one_time_terms: list[OneTimeTerm]
+    one_time: list[OneTimeTerm]
 
 
-SOURCE = {"key": "gateway", "name": "API gateway", "tolerance_window": None}
+class PriceShift(Shown, kw_only=True):
+    """What a price of a line comes to, with its discounts, as it stands and with the version."""
+
+    line: str
+    price: str
+    before: Money
+    after: Money
+
+
+class ContractShift(Shown, kw_only=True):
+    """What a contract's last closed period costs as it stands and with the version, before tax; null: none closed."""
+
+    contract: str
+    customer: str
+    currency: Currency
+    period_start: dt.date | None
+    period_end: dt.date | None
+    before: Money | None
+    after: Money | None
+    delta: Money | None
+    prices: list[PriceShift]
+
+
+class ShiftTotal(Shown, kw_only=True):
+    """The sums of what was compared, in one currency."""
+
+    currency: Currency
+    before: Money
+    after: Money
+    delta: Money
+
+
+class Migration(Shown, kw_only=True):
+    """Contracts moved to a version, or (a dry run) what moving them would change."""
+
+    plan: str
+    version: int
+    on: Day
+    dry_run: bool
+    contracts: list[ContractShift]
+    totals: list[ShiftTotal]
+    refused: Annotated[list[RequestFault], Meta(description="What would be in the way; only in a dry run.")]
+
+
+SOURCE = {"key": "gateway", "name": "API gateway", "tolerance_window": None, "clock_skew": "5m"}
 
 METER = {
     "key": "words",
@@ -182,6 +244,8 @@ VERSION = {
     "currency": "USD",
     "effective_from": None,
     "published_at": "2026-01-01T09:00:00Z",
+    "submitted_by": "key:3",
+    "approved_by": "user:2",
     "prices": [
         {
             "key": "base",
@@ -209,6 +273,8 @@ VERSION = {
     ],
 }
 
+DRAFT = {**VERSION, "number": 2, "status": "draft", "published_at": None, "submitted_by": None, "approved_by": None}
+
 PLAN = {
     "key": "translate",
     "name": "Translate",
@@ -225,6 +291,7 @@ CUSTOMER = {
     "tax_id": "DE129274202",
     "billing_address": "Musterweg 1, 10115 Berlin",
     "subjects": ["globex-prod"],
+    "contacts": [{"email": "billing@globex.example", "name": "Billing", "receives_invoices": True}],
 }
 
 CONTRACT = {
@@ -240,9 +307,48 @@ CONTRACT = {
     "purchase_order": "",
     "timezone": "Europe/Berlin",
     "tolerance_window": None,
+    "revision": 0,
+    "submitted_by": "key:3",
+    "approved_by": "user:2",
     "lines": [
         {"key": "translate", "plan": "translate", "version": 1, "quantity": "1", "from": "2026-01-01", "until": None}
     ],
     "discounts": [],
-    "one_time_terms": [],
+    "one_time": [],
+}
+
+CONTRACT_DRAFT = {**CONTRACT, "status": "draft", "submitted_by": None, "approved_by": None}
+
+DISCOUNT: dict[str, Any] = {
+    "key": "discount-1",
+    "kind": "percent",
+    "value": "10",
+    "applies_to": [],
+    "from": "2026-03-01",
+    "until": None,
+}
+
+MIGRATION = {
+    "plan": "translate",
+    "version": 2,
+    "on": "2026-07-01",
+    "dry_run": True,
+    "contracts": [
+        {
+            "contract": "G-1",
+            "customer": "globex",
+            "currency": "USD",
+            "period_start": "2026-05-01",
+            "period_end": "2026-06-01",
+            "before": "64.00",
+            "after": "70.00",
+            "delta": "6.00",
+            "prices": [
+                {"line": "translate", "price": "base", "before": "20.00", "after": "30.00"},
+                {"line": "translate", "price": "words", "before": "44.00", "after": "40.00"},
+            ],
+        }
+    ],
+    "totals": [{"currency": "USD", "before": "64.00", "after": "70.00", "delta": "6.00"}],
+    "refused": [],
 }

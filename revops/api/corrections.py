@@ -44,7 +44,7 @@ class NewCorrection(Body, frozen=True, kw_only=True):
             description="For an amend: the whole `data` the event should have had.",
             extra_json_schema={"type": ["object", "null"], "examples": [{"words": 1200}]},
         ),
-    ] = NONE
+    ] = msgspec.field(default_factory=lambda: NONE)
 
     @property
     def has_data(self) -> bool:

@@ -57,11 +57,19 @@ def begin(key: ApiKey, name: str, digest: str, at: dt.datetime) -> tuple[Deed, b
 
 def repeated(row: Deed, digest: str) -> HttpResponse:
     if row.digest != digest:
-        raise Problem(422, "This Idempotency-Key was used for another request; take a new one for a new deed.")
+        raise in_use()
     if row.status is None:
-        raise Problem(409, "A call with this Idempotency-Key is under way.", headers={"Retry-After": "5"})
+        raise under_way()
     kind = "application/json" if row.status < 400 else CONTENT_TYPE
     return HttpResponse(row.answer, status=row.status, content_type=kind)
+
+
+def in_use() -> Problem:
+    return Problem(422, "This Idempotency-Key was used for another request; take a new one for a new deed.")
+
+
+def under_way() -> Problem:
+    return Problem(409, "A call with this Idempotency-Key is under way.", headers={"Retry-After": "5"})
 
 
 def answered(do: Callable[[], HttpResponse]) -> HttpResponse:

@@ -16,7 +16,8 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from revops.api.problems import Problem
+from revops.api.limits import Kind
+from revops.api.problems import Problem, too_many
 from revops.models import ApiKey
 
 
@@ -42,15 +43,25 @@ class Door(APIView):
     tag: ClassVar[str] = ""
     renderer_classes = [JSONRenderer]
     content_negotiation_class = AlwaysJson
-    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
+    http_method_names = ["get", "head", "options", "post", "put", "patch", "delete"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if "\0" in request.path:
             raise Problem(404, "There is nothing at this address.")
         super().initial(request, *args, **kwargs)
 
+    def perform_authentication(self, request: Request) -> None:
+        """Whose key it is, and whether it has not asked too much of late."""
+        super().perform_authentication(request)
+        allowance = caller(request).allowance(Kind.REQUESTS)
+        self.headers |= allowance.headers()
+        if allowance.wait:
+            raise too_many(allowance.wait)
+
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         begun = perf_counter()
+        if request.method == "OPTIONS":  # the framework's own answer would describe our classes
+            return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
         response = super().dispatch(request, *args, **kwargs)
         response["Server-Timing"] = f"total;dur={(perf_counter() - begun) * 1000:.1f}"
         return response

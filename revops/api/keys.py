@@ -6,7 +6,8 @@ import datetime as dt
 import hashlib
 import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
@@ -18,9 +19,10 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from catalog.auditing import KeyHolder, sign
+from catalog.auditing import KeyHolder, name_of, sign
 from revops.api.calls import call_of
-from revops.api.problems import Problem
+from revops.api.limits import FAILURES, Kind, generation, next_generation, number_of, take
+from revops.api.problems import Problem, too_many
 from revops.models import ApiKey, validate_scopes
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 MARK = "wt_"
 CHALLENGE = 'Bearer realm="watertight"'
 USE_IS_NOTED_EVERY = dt.timedelta(minutes=1)
+KEPT_FOR = 1.0  # seconds
+MOST_KEPT = 1000
 
 
 def create_key(
@@ -39,11 +43,13 @@ def create_key(
     at: dt.datetime,
     source: str | None = None,
     expires_at: dt.datetime | None = None,
+    requests_per_minute: int | None = None,
+    records_per_minute: int | None = None,
     by: str = "",
 ) -> tuple[ApiKey, str]:
     """A new key and its secret, which is kept nowhere. `source`, a source's key, binds it to that source.
 
-    Raises ValidationError for an unknown scope.
+    Without limits of its own it has the usual ones. Raises ValidationError for an unknown scope.
     """
     validate_scopes(list(scopes))
     secret = MARK + secrets.token_urlsafe(32)
@@ -56,8 +62,42 @@ def create_key(
         created_at=at,
         created_by=by,
         expires_at=expires_at,
+        requests_per_minute=requests_per_minute,
+        records_per_minute=records_per_minute,
     )
     return key, secret
+
+
+def rotate_key(
+    key: ApiKey, *, works_until: dt.datetime, at: dt.datetime, by: AbstractBaseUser | None = None
+) -> tuple[ApiKey, str]:
+    """A new key with the rights of an old one, which works on until then (or its own end) and no longer.
+
+    Raises UnableToRotate for a key that works no more.
+    """
+    with transaction.atomic():
+        old = ApiKey.objects.select_for_update().get(pk=key.pk)
+        if not old.is_usable(at):
+            raise UnableToRotate(f"{old} works no more: make a new key.")
+        new, secret = create_key(
+            old.name,
+            old.scopes,
+            at=at,
+            source=old.source_id,
+            expires_at=old.expires_at,
+            requests_per_minute=old.requests_per_minute,
+            records_per_minute=old.records_per_minute,
+            by=name_of(by),
+        )
+        old.expires_at = min(works_until, old.expires_at or works_until)
+        sign(old, at, by, f"Replaced by {new.prefix}...")
+        old.save()
+    transaction.on_commit(next_generation)
+    return new, secret
+
+
+class UnableToRotate(ValueError):
+    """A key that cannot be replaced, and why."""
 
 
 def revoke_key(key: ApiKey, *, at: dt.datetime, by: AbstractBaseUser | None = None, reason: str = "") -> ApiKey:
@@ -68,6 +108,7 @@ def revoke_key(key: ApiKey, *, at: dt.datetime, by: AbstractBaseUser | None = No
             locked.revoked_at = at
             sign(locked, at, by, reason or "Revoked")
             locked.save()
+    transaction.on_commit(next_generation)
     return locked
 
 
@@ -77,18 +118,55 @@ def hash_of(secret: str) -> str:
 
 
 def authenticated(request: HttpRequest, at: dt.datetime) -> ApiKey:
-    """The key of a request. Raises Problem (401)."""
+    """The key of a request. Raises Problem (401; 429 for who sends many that are not good)."""
     secret = presented_secret(request)
     if secret is None:
         raise unauthorized("Send an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
-    key = ApiKey.objects.filter(secret_hash=hash_of(secret)).first()
-    if key is None:
-        raise unauthorized("This API key is not known.")
-    if not key.is_usable(at):
-        raise unauthorized("This API key was revoked." if key.revoked_at else "This API key has expired.")
+    digest = hash_of(secret)
+    key = ApiKey.objects.filter(secret_hash=digest).first()
+    _kept.pop(digest, None)
+    if key is None or not key.is_usable(at):
+        raise refusal_of(key, request)
     if key.last_used_at is None or at - key.last_used_at >= USE_IS_NOTED_EVERY:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=at)
+        key.last_used_at = at
+    if len(_kept) >= MOST_KEPT:
+        _kept.clear()
+    _kept[digest] = Kept(key, monotonic(), generation())
     return key
+
+
+class Kept(NamedTuple):
+    """A key as it was read."""
+
+    key: ApiKey
+    read_at: float
+    generation: float
+
+
+_kept: dict[str, Kept] = {}
+
+
+def authenticated_lately(request: HttpRequest, at: dt.datetime) -> ApiKey:
+    """As `authenticated`, but a key that was good within the last second is not looked up again.
+
+    For the door of events, where a look-up is felt. A key that is revoked on this server's console is refused at once;
+    one that is revoked elsewhere may report events for another second.
+    """
+    kept = _kept.get(hash_of(presented_secret(request) or ""))
+    if kept and monotonic() - kept.read_at < KEPT_FOR and kept.generation == generation() and kept.key.is_usable(at):
+        return kept.key
+    return authenticated(request, at)
+
+
+def refusal_of(key: ApiKey | None, request: HttpRequest) -> Problem:
+    """Who tries many keys is slowed down; good keys from the same address are not."""
+    allowance = take(Kind.FAILURES, number_of(request.META.get("REMOTE_ADDR", "")), FAILURES)
+    if allowance.wait:
+        return too_many(allowance.wait, "Too many keys from this address that are not good.")
+    if key is None:
+        return unauthorized("This API key is not known.")
+    return unauthorized("This API key was revoked." if key.revoked_at else "This API key has expired.")
 
 
 def holder(request: Request) -> KeyHolder:

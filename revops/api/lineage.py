@@ -41,7 +41,7 @@ class EventFilter(Page, frozen=True, kw_only=True):
         Meta(
             description="Only events that happened at this instant or later; a date is its midnight in UTC.",
             extra_json_schema=INSTANT,
-            examples=["2026-02-01"],
+            examples=["2026-02-01T00:00:00Z"],
         ),
     ] = msgspec.field(name="from", default=None)
     ends_at: Annotated[
@@ -49,7 +49,7 @@ class EventFilter(Page, frozen=True, kw_only=True):
         Meta(
             description="Only events that happened before this instant.",
             extra_json_schema=INSTANT,
-            examples=["2026-03-01"],
+            examples=["2026-03-01T00:00:00Z"],
         ),
     ] = msgspec.field(name="to", default=None)
     source: Annotated[str | None, Meta(description="Only events of this source.", examples=["gateway"])] = None

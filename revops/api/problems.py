@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -12,6 +14,8 @@ import psycopg
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.template.loader import render_to_string
+from django.urls import is_valid_path
 from django.views import defaults
 from rest_framework.exceptions import APIException, Throttled
 
@@ -71,6 +75,32 @@ def unavailable(detail: str = "The database is not available. Send the same requ
     return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER)})
 
 
+def not_allowed(method: str, allowed: Sequence[str]) -> Problem:
+    return Problem(405, f"This address does not take {method}.", headers={"Allow": ", ".join(allowed)})
+
+
+def not_json() -> Problem:
+    return Problem(415, "Send the body as application/json.")
+
+
+def too_large(detail: str = "The body is larger than 16 MiB.") -> Problem:
+    return Problem(413, detail, [Fault("", "too_large", detail)])
+
+
+def too_many(wait: float, what: str = "Too much is asked with this key.") -> Problem:
+    """`wait`: seconds until the same request may pass."""
+    seconds = max(1, ceil(wait))
+    return Problem(
+        429,
+        f"{what} Nothing was done; send the same again in {seconds} s.",
+        headers={"Retry-After": str(seconds)},
+    )
+
+
+def something_wrong() -> Problem:
+    return Problem(500, "Something went wrong here. The request may be sent again.")
+
+
 def as_problem(error: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
     """The answer to an exception of a view; None for a fault of ours, which the server logs and answers with 500."""
     problem = problem_of(error)
@@ -88,7 +118,7 @@ def problem_of(error: Exception) -> Problem | None:
         case UnreadablePostError():
             return Problem(400, "The body ended before its announced length.")
         case RequestDataTooBig():
-            return Problem(413, "The body is larger than 16 MiB.")
+            return too_large()
         case SuspiciousOperation():
             return Problem(400, "The request cannot be read.")
         case APIException():
@@ -139,9 +169,12 @@ def is_api(request: HttpRequest) -> bool:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """For addresses no view has."""
-    if is_api(request):
-        return Problem(404, "There is nothing at this address.").response()
-    return defaults.page_not_found(request, exception)
+    if not is_api(request):
+        return defaults.page_not_found(request, exception)
+    without = request.path.rstrip("/")
+    if without != request.path and is_valid_path(without):
+        return Problem(404, f"Addresses have no slash at their end: {without}").response()
+    return Problem(404, "There is nothing at this address.").response()
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -151,7 +184,10 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """For a fault of ours; what happened is in the server's log."""
+    """For a fault of ours; what happened is in the server's log. A database that is away passes, and is told apart."""
+    is_away = isinstance(sys.exc_info()[1], DATABASE_AWAY)
     if is_api(request):
-        return Problem(500, "Something went wrong here. The request may be sent again.").response()
+        return (unavailable() if is_away else something_wrong()).response()
+    if is_away:
+        return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": str(RETRY_AFTER)})
     return defaults.server_error(request)

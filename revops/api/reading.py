@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 from django.http import HttpRequest
 
-from revops.api.problems import Fault, Problem, invalid
+from revops.api.problems import Fault, Problem, invalid, not_json
 from revops.vocabulary.decoding import InvalidDocument, decode
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 _EXACT = msgspec.json.Decoder(float_hook=Decimal)
 
 # How an instant of an address reads in the documentation.
-INSTANT = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}
+INSTANT = {"format": "date-time"}
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 # In a query string a plus sign that was not escaped arrives as a space.
@@ -57,9 +58,7 @@ def query(request: HttpRequest, form: type[T]) -> T:
         if any("\0" in value for value in values):
             raise invalid(name, "invalid", f"`{name}` holds the character NUL.")
         if wanted is None:
-            raise invalid(
-                name, "unknown_parameter", f"There is no parameter `{name}` here; there are: {', '.join(names)}."
-            )
+            raise unknown_parameter(name, list(names))
         if "list[" in str(wanted):
             given[name] = [part for value in values for part in value.split(",") if part]
         elif len(values) > 1:
@@ -72,6 +71,16 @@ def query(request: HttpRequest, form: type[T]) -> T:
         return msgspec.convert(given, form, strict=False)
     except msgspec.ValidationError as error:
         raise as_invalid(error) from error
+
+
+def names_of(form: type[Any]) -> list[str]:
+    """The parameters of an address, as they are called in it."""
+    return [field.encode_name for field in msgspec.structs.fields(form)]
+
+
+def unknown_parameter(name: str, known: Sequence[str]) -> Problem:
+    there_are = f"; there are: {', '.join(known)}" if known else " (none is taken)"
+    return invalid(name, "unknown_parameter", f"There is no parameter `{name}` here{there_are}.")
 
 
 def instant(name: str, text: str) -> dt.datetime:
@@ -109,7 +118,7 @@ def words(request: HttpRequest, kind: type[T]) -> T:
 
 def json_of(request: HttpRequest) -> bytes:
     if request.body and request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/json":
-        raise Problem(415, "Send the body as application/json.")
+        raise not_json()
     if b"\\u0000" in request.body:
         raise invalid("", "invalid", "A text holds the character NUL.")
     return request.body or b"{}"

@@ -15,6 +15,24 @@ class Shown(msgspec.Struct, kw_only=True):
     """Base of what an answer holds. A field without a default is always there."""
 
 
+class RequestFault(Shown, kw_only=True):
+    """One thing wrong with a request."""
+
+    path: Annotated[str, Meta(description="Where: a parameter, a header or `lines[0].amount`.", examples=["reason"])]
+    code: Annotated[str, Meta(description="What, for programs.", examples=["required"])]
+    detail: Annotated[str, Meta(description="What to do, for people.")]
+
+
+class ProblemDocument(Shown, kw_only=True):
+    """A refusal, as RFC 9457 has it. `status` and `errors[].code` are for programs, the rest is for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[RequestFault]
+
+
 class Paged(Shown, Generic[T], kw_only=True):
     """A page of a list."""
 

@@ -69,10 +69,10 @@ class UsageQuery(Query, frozen=True, kw_only=True):
     starts_at: Annotated[
         dt.datetime | None,
         Meta(
-            description="The first instant, a quarter of an hour: `2026-02-01T00:00:00Z`; a date is its midnight in "
-            "UTC. By default the first of the month in the customer's time zone.",
+            description="The first instant, a quarter of an hour; a date is its midnight in UTC. By default the first "
+            "of the month in the customer's time zone.",
             extra_json_schema=INSTANT,
-            examples=["2026-02-01"],
+            examples=["2026-02-01T00:00:00Z"],
         ),
     ] = msgspec.field(name="from", default=None)
     ends_at: Annotated[
@@ -80,7 +80,7 @@ class UsageQuery(Query, frozen=True, kw_only=True):
         Meta(
             description="The instant after the last, also a quarter of an hour. By default now.",
             extra_json_schema=INSTANT,
-            examples=["2026-03-01"],
+            examples=["2026-03-01T00:00:00Z"],
         ),
     ] = msgspec.field(name="to", default=None)
     window: Annotated[Literal["hour", "day", "month"], Meta(description="How long a window is.")] = "day"

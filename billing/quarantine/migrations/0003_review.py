@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             name='ProposedRecord',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('outcome', models.CharField(blank=True, choices=[('released', 'Released'), ('failed', 'held again'), ('discarded', 'Discarded'), ('superseded', 'accepted meanwhile'), ('dropped', 'rejected or withdrawn')], help_text='Empty: it waits.', max_length=10)),
+                ('outcome', models.CharField(blank=True, choices=[('released', 'Released'), ('failed', 'held again'), ('discarded', 'Discarded'), ('superseded', 'resolved otherwise meanwhile'), ('dropped', 'rejected or withdrawn')], help_text='Empty: it waits.', max_length=10)),
                 ('reason', models.CharField(blank=True, help_text='Why it is held again.', max_length=30)),
                 ('detail', models.TextField(blank=True)),
                 ('key', models.UUIDField(help_text='Its event in the register.', null=True)),

@@ -1,0 +1,107 @@
+"""The desk of rules: all of them in one list to search, and the page on which one is written."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import admin
+from django.contrib.auth.models import AbstractBaseUser
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from billing.admin.rule_form import CONDITIONAL, EXPLAINED, RuleForm
+from billing.metering.rule_wording import sentence
+from billing.metering.rulebook import change_rule, keep_rule, terms_of
+from billing.models import RuleKind, Source, SourceRule
+from catalog.desks import HistoryDesk
+
+
+def user_of(request: HttpRequest) -> AbstractBaseUser:
+    return cast(AbstractBaseUser, request.user)
+
+
+def to_rules(source: Source) -> HttpResponse:
+    """Back to the rules on the page of their source."""
+    return HttpResponseRedirect(reverse("admin:billing_source_change", args=[source.pk]) + "#rules")
+
+
+@admin.register(SourceRule)
+class SourceRuleDesk(HistoryDesk):
+    """All rules of all sources, to search; each is edited from the page of its source."""
+
+    form = RuleForm
+    list_display = ["source", "position", "what", "state", "note"]
+    list_display_links = ["what"]
+    list_filter = ["source", "kind", "is_active"]
+    list_select_related = ["source"]
+    search_fields = ["field", "value", "to", "when_type", "note"]
+    ordering = ["source__key", "position"]
+    fieldsets = [
+        (None, {"fields": ["source", "kind", "explanation", *CONDITIONAL]}),
+        (
+            "Only where (all that is given must hold; nothing given: always)",
+            {
+                "fields": [
+                    "when_type", "when_subjects", "when_field", "when_values", "when_ignores_case", "occurs_from",
+                    "occurs_until",
+                ]
+            },
+        ),
+        ("For the record", {"fields": ["note"]}),
+    ]  # fmt: skip
+    conditional_fields = CONDITIONAL
+    change_form_template = "admin/billing/source/rule_form.html"
+    empty_hint = "Rules make what a source sends fit to be counted. Add one on the page of its source."
+
+    @admin.display(description="what it does")
+    def what(self, rule: SourceRule) -> str:
+        return sentence(terms_of(rule))
+
+    @admin.display(description="state", ordering="is_active")
+    def state(self, rule: SourceRule) -> SafeString:
+        tone, word = ("good", "on") if rule.is_active else ("", "off")
+        return format_html('<span class="state {}">{}</span>', tone, word)
+
+    @admin.display(description="")
+    def explanation(self, rule: SourceRule) -> SafeString:
+        """What the chosen kind does; the page shows the one that applies."""
+        return format_html_join("", "<span x-show=\"kind === '{}'\">{}</span>", EXPLAINED.items())
+
+    def frozen(self, row: Any) -> str | None:
+        if row.kind != RuleKind.DISCARD:
+            return None
+        return (
+            f"Two persons agreed on what this rule discards (proposal {row.proposal}, approved by {row.approved_by}). "
+            "It cannot be edited; it can be switched off on the page of its source."
+        )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: SourceRule | None = None) -> list[str]:
+        return ["explanation", *(["source"] if obj else [])]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"kind": "rename", "source": request.GET.get("source", "")}
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        signed: dict[str, Any] = {
+            "at": timezone.now(),
+            "by": user_of(request),
+            "reason": form.cleaned_data.get("change_reason", ""),
+            "note": form.cleaned_data["note"],
+        }
+        # The form has checked it, and holds the lock on the source's rules.
+        stored = change_rule(obj, form.terms(), **signed) if change else keep_rule(obj.source, form.terms(), **signed)
+        obj.__dict__.update(stored.__dict__)
+
+    def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
+        answer = super().response_add(request, obj, post_url_continue)
+        return answer if {"_addanother", "_continue"} & set(request.POST) else to_rules(obj.source)
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        answer = super().response_change(request, obj)
+        return answer if {"_addanother", "_continue"} & set(request.POST) else to_rules(obj.source)
