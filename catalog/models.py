@@ -257,7 +257,7 @@ PLAIN = {"included_units": 0, "package_rounding": "up", "cumulative": False, "ze
 
 
 class Price(models.Model):
-    """One way of charging, inside a version. `terms` says its arithmetic; the rest is which usage it takes, and when."""
+    """One way of charging, inside a version. `terms` is its arithmetic; the rest says which use it takes, and when."""
 
     version = models.ForeignKey(PlanVersion, on_delete=models.CASCADE, related_name="prices")
     key = models.CharField(max_length=80, validators=[KEY])
@@ -273,7 +273,8 @@ class Price(models.Model):
         max_length=4, choices=[("up", "a begun package counts"), ("down", "only full packages count")], default="up"
     )
     cumulative = models.BooleanField(
-        default=False, help_text="Stairstep: the flat amounts of all bands up to the one reached, not of that one alone."
+        default=False,
+        help_text="Stairstep: the flat amounts of all bands up to the one reached, not of that one alone.",
     )
     rate_percent = UnitAmountField(null=True, blank=True, help_text="Of the amount that the events carry.")
     fixed_amount = UnitAmountField(null=True, blank=True, help_text="For each event, beside the percentage.")
@@ -281,7 +282,9 @@ class Price(models.Model):
     free_amount = UnitAmountField(null=True, blank=True, help_text="The first so much is free.")
     per_transaction_min = UnitAmountField(null=True, blank=True, help_text="What each event costs at least.")
     per_transaction_max = UnitAmountField(null=True, blank=True, help_text="What each event costs at most.")
-    multiplier = UnitAmountField(null=True, blank=True, help_text="Dynamic: what the events' amounts are multiplied by.")
+    multiplier = UnitAmountField(
+        null=True, blank=True, help_text="Dynamic: what the events' amounts are multiplied by."
+    )
     included_units = UnitAmountField(default=Decimal(0))
     conversion_op = models.CharField(
         "conversion", max_length=8, blank=True, choices=[("multiply", "multiply by"), ("divide", "divide by")],

@@ -36,6 +36,7 @@ LONGEST_NAME = 200
 LARGEST_AMOUNT = 10**18  # what the columns of amounts hold is below it
 DECIMAL = frozenset({*NUMBERS, "included_units"} - {"free_events"})
 LIMITED = frozenset({*NUMBERS, "included_units", "up_to", "cap_amount"})
+COMBINE = ("rate_each_bucket", "sum_then_rate")
 # Models over the amounts or the order of events.
 EVENT_MODELS = frozenset(
     {PriceModel.PERCENTAGE, PriceModel.GRADUATED_PERCENTAGE, PriceModel.DYNAMIC, PriceModel.GRADUATED_BY_DIMENSION}
@@ -258,38 +259,39 @@ def _price_errors(price: PriceDraft, meters: Mapping[str, Meter]) -> list[FieldE
 
 
 def _selection_errors(price: PriceDraft, meter: Meter | None) -> Iterator[FieldError]:
-    """What is wrong with which usage a price takes."""
+    """What is wrong with which usage a price takes, and in which pieces."""
     if price.kind != PriceKind.USAGE:
         for name in ("filters", "dimension", "window"):
             if getattr(price, name):
                 yield FieldError(name, "invalid", f"a {price.kind} price reads no usage, so it has no {name}")
         if price.arithmetic.get("model") in EVENT_MODELS:
-            yield FieldError("model", "invalid", f"the model {price.arithmetic['model']} needs usage: kind is usage")
+            yield FieldError("model", "invalid", f"the model {price.arithmetic['model']} is for usage alone")
         return
     if price.window:
         try:
             parse_window(price.window)
         except ValueError as error:
             yield FieldError("window", "invalid", str(error))
-    if price.combine not in ("rate_each_bucket", "sum_then_rate"):
-        yield FieldError("combine", "invalid", "combine is rate_each_bucket or sum_then_rate")
-    if meter is None:
-        return
+    if price.combine not in COMBINE:
+        yield FieldError("combine", "invalid", f"combine is one of {', '.join(COMBINE)}")
+    if meter is not None:
+        yield from _dimension_errors(price, meter)
+
+
+def _dimension_errors(price: PriceDraft, meter: Meter) -> Iterator[FieldError]:
+    """Filters and shared tiers are over dimensions that the meter has."""
+    shared = price.arithmetic.get("model") == PriceModel.GRADUATED_BY_DIMENSION
     known = ", ".join(meter.group_by) or "none"
-    for name, values in price.filters.items():
+    named = {f"filters.{name}": name for name in price.filters} | ({"dimension": price.dimension} if shared else {})
+    for path, name in named.items():
         if name not in meter.group_by:
             detail = f"the meter {meter.key} is not grouped by {name!r}; its dimensions are: {known}"
-            yield FieldError(f"filters.{name}", "unknown", detail)
+            yield FieldError(path, "unknown", detail)
+    for name, values in price.filters.items():
         if not values:
             yield FieldError(f"filters.{name}", "missing", "name at least one value")
-    shared = price.arithmetic.get("model") == PriceModel.GRADUATED_BY_DIMENSION
-    if shared and not price.dimension:
-        yield FieldError("dimension", "missing", f"say which dimension of the meter its tiers are shared over: {known}")
     if price.dimension and not shared:
         yield FieldError("dimension", "invalid", "only a graduated_by_dimension price shares its tiers")
-    if price.dimension and price.dimension not in meter.group_by:
-        detail = f"the meter {meter.key} is not grouped by {price.dimension!r}; its dimensions are: {known}"
-        yield FieldError("dimension", "unknown", detail)
 
 
 def _too_large(amounts: Mapping[str, Any], path: str = "") -> Iterator[FieldError]:

@@ -22,6 +22,7 @@ from billing.rating.event_prices import PricedEvent
 from billing.rating.statement import Entry, Measure, Need
 from catalog.money import ZERO
 from catalog.periods import Period
+from catalog.selection import from_json
 from contracts.models import Contract
 from contracts.terms import Agreement, TaxTerms
 
@@ -93,7 +94,7 @@ _CLAIMS = """
     )
     SELECT sums.contract_id, sums.period_starts_at, sums.entry_key, sums.quantity, sums.amount, sums.tax, sums.seen,
         sums.latest, line.entry_kind, line.tax_key, line.price, line.meter, line.term, line.contract_line,
-        line.description, line.unit, line.service_starts_at, line.service_ends_at
+        line.description, line.unit, line.service_starts_at, line.service_ends_at, line.selection
     FROM sums JOIN billing_invoiceline line ON line.id = sums.latest
     ORDER BY sums.latest
 """
@@ -162,7 +163,7 @@ def _claim(
     latest: int,
     *described: Any,
 ) -> Claim:
-    kind, tax_key, price, meter, term, line, description, unit, starts_at, ends_at = described
+    kind, tax_key, price, meter, term, line, description, unit, starts_at, ends_at, selection = described
     entry = Entry(
         key=key,
         kind=kind,
@@ -179,6 +180,7 @@ def _claim(
         in_advance=False,
         clock=None,
         steps=(),
+        selection=from_json(json.loads(selection)),
     )
     return Claim(entry, quantity, amount, tax, latest, _seen(json.loads(seen) if seen else []))
 
@@ -206,10 +208,7 @@ def _read_usage(
     The clock of a customer without usage prices is read first: use that comes in between is found later, not lost.
     """
     customers = {contract.pk: contract.customer_id for contract in contracts}
-    needs = {
-        pk: asks_for(customers[pk], usage_needs(agreements[pk], found))
-        for pk, found in periods.items()
-    }
+    needs = {pk: asks_for(customers[pk], usage_needs(agreements[pk], found)) for pk, found in periods.items()}
     without = {customers[pk] for pk, asks in needs.items() if not asks}
     read = UsageClock.objects.filter(customer_id__in=without).values_list("customer_id", "clock")
     clocks = dict(read) if without else {}

@@ -13,9 +13,10 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from billing.metering.usage import Ask, measure
+from billing.invoicing.ledgers import answers, asks_for
+from billing.metering.usage import measure
 from billing.models import PeriodClose
-from billing.rating.statement import Measure, Statement, Usage, needs, statement
+from billing.rating.statement import Statement, Usage, needs, statement
 from catalog.auditing import Actor
 from catalog.models import PlanVersion
 from catalog.money import exact_sum

@@ -113,16 +113,16 @@ def measure(asks: Sequence[Ask]) -> dict[Ask, Measured]:
     if not asks:
         return {}
     measured: dict[Ask, Measured] = {}
-    others: list[tuple[Ask, str, int]] = []
+    others: list[tuple[Ask, int]] = []
     for index, aggregation, clock, n, *numbers in _read(asks):
         ask = asks[index]
         if n and (aggregation == Aggregation.UNIQUE_COUNT or not ask.selection.is_plain):
-            others.append((ask, aggregation, clock))
+            others.append((ask, clock))
             continue
         quantity = value(aggregation, _partial(ask, int(n), *numbers), ask.period) if n else ZERO
         measured[ask] = Measured(quantity, int(n), clock)
-    meters = Meter.objects.in_bulk({ask.meter_id for ask, *_ in others})
-    for ask, aggregation, clock in others:
+    meters = Meter.objects.in_bulk({ask.meter_id for ask, _ in others})
+    for ask, clock in others:
         measured[ask] = _measured_apart(ask, meters[ask.meter_id], clock)
     return measured
 
@@ -134,7 +134,7 @@ def _measured_apart(ask: Ask, meter: Meter, clock: int) -> Measured:
         return _singles(ask, meter, clock)
     if meter.aggregation == Aggregation.UNIQUE_COUNT or (selection.window and selection.window % QUARTER):
         return _folded(ask, meter, clock)
-    return _merged(ask, meter)
+    return _merged(ask, meter, clock)
 
 
 def _read(asks: Sequence[Ask]) -> Iterable[tuple[Any, ...]]:
@@ -179,7 +179,8 @@ _PARTIALS = """
     SELECT bucket."group", CASE WHEN %(apart)s THEN bucket.starts_at END AS part,
         sum(bucket.n), sum(bucket.total), max(bucket.maximum), min(bucket.minimum),
         sum(bucket.weighted + bucket.total * 1000000 * extract(
-            epoch FROM CASE WHEN %(apart)s THEN interval '0' ELSE %(ends_at)s - bucket.starts_at - interval '15 minutes' END
+            epoch FROM CASE WHEN NOT %(apart)s THEN %(ends_at)s - bucket.starts_at - interval '15 minutes'
+                ELSE interval '0' END
         )),
         (array_agg(bucket.latest ORDER BY bucket.latest_at DESC, bucket.latest_clock DESC, bucket.latest DESC)
             FILTER (WHERE bucket.latest_at IS NOT NULL))[1],
@@ -195,11 +196,10 @@ _PARTIALS = """
 """Partials by group, and quarter by quarter where windows are asked for."""
 
 
-def _merged(ask: Ask, meter: Meter) -> Measured:
+def _merged(ask: Ask, meter: Meter, clock: int) -> Measured:
     """The use that filters let through, window by window, from the partials of buckets."""
     selection, period = ask.selection, ask.period
     found: dict[Period, Partial] = {}
-    clock = 0
     asked = {
         "apart": selection.window is not None,
         "customer": ask.customer_id,
@@ -209,7 +209,8 @@ def _merged(ask: Ask, meter: Meter) -> Measured:
     }
     with connection.cursor() as cursor:
         cursor.execute(_PARTIALS, asked)
-        for group, starts_at, n, total, maximum, minimum, weighted, latest, latest_at, latest_clock, clock in cursor:
+        for group, starts_at, n, total, maximum, minimum, weighted, latest, latest_at, latest_clock, read_at in cursor:
+            clock = read_at
             if not selection.takes(meter.group_by, _values(group, meter)):
                 continue
             window = period if starts_at is None else _window(ask, starts_at)

@@ -14,11 +14,11 @@ from decimal import Decimal
 from typing import Any
 
 from billing.invoicing.drafting import Closed, Ledger, due_periods, usage_needs
-from billing.invoicing.ledgers import changed_since
-from billing.metering.usage import Ask, measure
+from billing.invoicing.ledgers import answers, asks_for, changed_since
+from billing.metering.usage import Ask, Measured, measure
 from billing.models import PeriodClose
 from billing.rating.balance import Claim, Due, balance
-from billing.rating.statement import Entry, Measure, Statement, advance, statement
+from billing.rating.statement import Entry, Need, Statement, Usage, advance, statement
 from catalog.money import ZERO
 from catalog.periods import Period
 from contracts.models import Contract

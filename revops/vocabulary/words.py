@@ -135,7 +135,9 @@ class PriceWords:
     combine: Literal["rate_each_bucket", "sum_then_rate"] | None = None
     billing: Literal["in_arrears", "in_advance"] = "in_arrears"
     prorate: bool | None = None
-    later: ClassVar = not_yet("included", "group_by", "group", "tax", "tax_rates", "trial_days", "interval", "dimensions")
+    later: ClassVar = not_yet(
+        "included", "group_by", "group", "tax", "tax_rates", "trial_days", "interval", "dimensions"
+    )
 
     def arithmetic(self) -> dict[str, Any]:
         """The fields `parse_price` reads, without those that are absent."""
