@@ -17,6 +17,7 @@ timeout = 120
 graceful_timeout = 30  # what a worker may take to finish what it does
 keepalive = 15
 loglevel = "warning"
+logger_class = "revops.log_lines.ServerLog"
 control_socket_disable = True
 
 # Seconds a thread may compute while another waits to go on. One that holds locks in the database must not wait long

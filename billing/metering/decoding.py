@@ -113,6 +113,7 @@ def exact_number(text: str) -> int | Decimal:
 
 
 _decode_batch = msgspec.json.Decoder(list[Raw]).decode
+_decode_text = msgspec.json.Decoder(str).decode
 _decode_single = msgspec.json.Decoder(Raw).decode
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_data = msgspec.json.Decoder(dict[str, Any] | None, float_hook=exact_number).decode
@@ -308,7 +309,7 @@ def _malformed(raw: Raw | bytes, fault: str) -> Record:
     try:
         said = _decode_anything(text)
     except _UNREADABLE:
-        said = {}
+        said = _readable_texts(text[:MAX_RECORD])
     id, source, type, subject = (_readable(said.get(name)) for name in ATTRIBUTES)
     is_named = bool(id and source) and fault.find("longer than") < 0
     return Record(
@@ -324,6 +325,34 @@ def _malformed(raw: Raw | bytes, fault: str) -> Record:
         key=register_key(source, id) if is_named else None,
         digest=blake2b(text, digest_size=16).digest(),
     )
+
+
+def _readable_texts(text: bytes) -> dict[str, Any]:
+    """The texts among the members of an object that is not JSON as a whole: those that can be read by themselves."""
+    found: dict[str, Any] = {}
+    level = 0
+    name, before, end = None, b"", 0
+    for token in _TOKEN.finditer(text):
+        mark = token[0]
+        if mark in (b"{", b"["):
+            level += 1
+        elif mark in (b"}", b"]"):
+            level -= 1
+        elif level == 1 and mark[:1] == b'"':
+            between = text[end : token.start()].strip(_PLAIN_SPACE)
+            if before in (b"{", b",") and not between:
+                name = _text_of(mark)
+            elif name is not None and between == b":":
+                found[name], name = _text_of(mark), None
+        before, end = mark, token.end()
+    return found
+
+
+def _text_of(token: bytes) -> str | None:
+    try:
+        return _decode_text(token)
+    except _UNREADABLE:
+        return None
 
 
 def _readable(value: object) -> str:

@@ -29,7 +29,7 @@ CATALOG: dict[str, Any] = {
                     "prices": [
                         {"key": "base", "kind": "recurring", "model": "flat", "flat_amount": "20.00"},
                         {"key": "tokens", "kind": "usage", "meter": "tokens", "model": "graduated",
-                         "tiers": [{"up_to": "1000", "unit_amount": "0.0123"}, {"up_to": None, "unit_amount": "0.007"}]},
+                         "tiers": [{"up_to": "99", "unit_amount": "0.0123"}, {"up_to": None, "unit_amount": "0.007"}]},
                         {"key": "requests", "kind": "usage", "meter": "requests", "model": "per_unit",
                          "unit_amount": "0.05"},
                     ]

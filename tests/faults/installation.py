@@ -121,7 +121,7 @@ class Installation:
         until(self.is_healthy, f"the web server answers ({self.log.read_text()[-2000:]})")
 
     def is_healthy(self) -> bool:
-        assert self._web is not None and self._web.poll() is None, "the web server has ended"
+        assert self._web is not None and self._web.poll() is None, self.log.read_text()[-3000:]
         with suppress(OSError, http.client.HTTPException):
             return self.call("GET", "/healthz", timeout=5).status == 200
         return False

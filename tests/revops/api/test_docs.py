@@ -1,0 +1,132 @@
+"""The documentation page: whoever has it and a key gets from nothing to a preview, and no other host is asked."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from billing.metering.labelling import Reason
+from billing.models import Source
+from catalog.models import Meter, Plan, PriceKind, Seller
+from catalog.publishing import PriceDraft, draft_version, publish
+from contracts.drafts import LineDraft, TermsDraft
+from contracts.lifecycle import approve, draft
+from contracts.models import Contract, Customer
+from revops.api.docs import sender
+from revops.api.guide import REASONS
+
+from .conftest import THEN, Api
+
+SCOPES = ("events:write", "usage:read", "catalog:read", "contracts:read")
+
+
+@pytest.fixture
+def globex(transactional_db: None) -> None:
+    """What the guide speaks of: words translated for globex, at 0.0004 each, and 20.00 a month, since this month."""
+    today = timezone.now().date().replace(day=1)
+    seller = Seller.objects.create(key="main", name="Watertight Inc")
+    Source.objects.create(key="gateway")
+    Meter.objects.create(
+        key="words", event_type="text.translated", aggregation="sum", value="words", group_by=["language"], unit="words"
+    )
+    plan = Plan.objects.create(key="translate", name="Translate", interval="month")
+    prices = [
+        PriceDraft("base", PriceKind.RECURRING, {"model": "flat", "flat_amount": "20.00"}),
+        PriceDraft("words", PriceKind.USAGE, {"model": "per_unit", "unit_amount": "0.0004"}, meter="words"),
+    ]
+    version = publish(draft_version(plan, currency="USD", prices=prices, at=THEN), at=THEN)
+    contract = Contract(
+        number="G-1",
+        customer=Customer.objects.create(key="globex", name="Globex Corp"),
+        seller=seller,
+        currency="USD",
+        starts_on=today,
+        anchor="calendar",
+    )
+    draft(contract, TermsDraft(lines=(LineDraft(version, starts_on=today),)), at=THEN)
+    approve(contract, at=THEN)
+
+
+def commands_of(page: str) -> list[str]:
+    """The commands of the guide, as they are copied from it, without the ones that say where the key is."""
+    blocks = re.findall(r'<pre><button class="copy" type="button">Copy</button><code>(.*?)</code></pre>', page, re.S)
+    return [command for block in blocks if "curl" in (command := html.unescape(block))]
+
+
+def run(command: str, environment: dict[str, str]) -> list[Any]:
+    """What a command prints, one JSON document after the other."""
+    done = subprocess.run(
+        ["bash", "-c", command.replace("curl ", "curl --silent --show-error ")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    documents, decoder, rest = [], json.JSONDecoder(), done.stdout.strip()
+    while rest:
+        document, end = decoder.raw_decode(rest)
+        documents.append(document)
+        rest = rest[end:].strip()
+    return documents
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "quarantine"])
+def test_the_commands_of_the_guide_lead_from_a_key_to_a_preview(api: Api, key: Any, globex: None) -> None:
+    page = api.as_key(None).get("/api/docs").raw.decode()
+    assert f"export URL=http://127.0.0.1:{api.port}/api/v1" in page
+    environment = {**os.environ, "URL": f"http://127.0.0.1:{api.port}/api/v1", "KEY": key(*SCOPES)}
+    environment["NOW"] = f"{timezone.now():%Y-%m-%dT%H:%M:%SZ}"
+    look, send, usage, preview, correct = commands_of(page)
+    meters, sources, customers = run(look, environment)
+    assert [one["results"][0]["key"] for one in (meters, sources, customers)] == ["words", "gateway", "globex"]
+    send = send.replace("NOW=$(date -u +%Y-%m-%dT%H:%M:%SZ)\n", "")
+    (first,) = run(send, environment)
+    assert (first["accepted"], first["results"]) == (1, [])
+    (again,) = run(send, environment)
+    assert (again["accepted"], again["duplicates"]) == (0, 1)
+    (used,) = run(usage, environment)
+    assert [(window["group"], window["value"]) for window in used["windows"]] == [({"language": "de"}, "1250")]
+    (previews,) = run(preview, environment)
+    # 20.00 and 1250 x 0.0004
+    assert (previews[0]["contract"], previews[0]["total"]) == ("G-1", "20.50")
+    (corrected,) = run(correct, environment)
+    assert corrected["kind"] == "amend"
+    (used,) = run(usage, environment)
+    assert used["windows"][0]["value"] == "1200"
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "quarantine"])
+def test_the_sample_program_sends_and_tries_again(api: Api, key: Any, globex: None, tmp_path: Path) -> None:
+    program = tmp_path / "send_events.py"
+    program.write_text(sender())
+    environment = {**os.environ, "URL": f"http://127.0.0.1:{api.port}/api/v1", "KEY": key(*SCOPES)}
+    done = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "1 accepted; nothing held back\n", done.stderr
+
+
+def test_the_page_asks_no_other_host(client: Client) -> None:
+    answer = client.get("/api/docs")
+    page = answer.content.decode()
+    loaded = re.findall(r'(?:src|<link[^>]*href)="([^"]+)"', page)
+    assert loaded
+    assert all(address.startswith("/static/") for address in loaded)
+    policy = answer["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    for address in loaded:
+        assert client.get(address).status_code == 200, address
+
+
+def test_the_guide_explains_every_reason_to_hold_a_record() -> None:
+    assert list(REASONS) == [reason.value for reason in Reason]
