@@ -263,7 +263,7 @@ class Price(models.Model):
     key = models.CharField(max_length=80, validators=[KEY])
     name = models.CharField(max_length=200, blank=True, help_text="As printed on an invoice.")
     kind = models.CharField(max_length=10, choices=PriceKind)
-    model = models.CharField(max_length=20, choices=PriceModel)
+    model = models.CharField(max_length=30, choices=PriceModel)
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, null=True, blank=True, related_name="prices")
     unit_amount = UnitAmountField(null=True, blank=True)
     flat_amount = UnitAmountField(null=True, blank=True)

@@ -9,28 +9,45 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
+from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.text import slugify
+from django.utils.text import capfirst, slugify
+
+from revops.console.held import open_records
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A list in the sidebar: its model as app_label.ObjectName; a title where the model's own name will not do."""
+    """A page in the sidebar: the list of a model (app_label.ObjectName), titled where its own name will not do.
 
-    model: str
+    A page that is no list has the name of its address instead, a title, and the permission that shows it.
+    """
+
+    model: str = ""
     title: str = ""
+    link: str = ""
+    permission: str = ""
 
     @property
     def label(self) -> str:
-        return self.title or str(apps.get_model(self.model)._meta.verbose_name_plural).capitalize()
+        return self.title or capfirst(str(apps.get_model(self.model)._meta.verbose_name_plural))
 
     @property
     def address(self) -> str:
+        if self.link:
+            return reverse(self.link)
         opts = apps.get_model(self.model)._meta
         return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a desk for it."""
+        return bool(self.link) or admin.site.is_registered(apps.get_model(self.model))
+
     def is_shown_to(self, request: HttpRequest) -> bool:
+        if self.permission:
+            return request.user.has_perm(self.permission)
         opts = apps.get_model(self.model)._meta
         return any(request.user.has_perm(f"{opts.app_label}.{verb}_{opts.model_name}") for verb in ("view", "change"))
 
@@ -42,7 +59,6 @@ class Area:
     title: str
     icon: str
     pages: tuple[Page, ...]
-    badge: str = ""
 
 
 AREAS = (
@@ -79,6 +95,7 @@ AREAS = (
         "water_drop",
         (
             Page("billing.Source"),
+            Page("billing.SourceRule"),
             Page("billing.Receipt"),
             Page("billing.ReceiptCount"),
             Page("billing.Correction"),
@@ -119,24 +136,32 @@ AREAS = (
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    """The areas a person sees, as the theme wants them."""
-    today = {"title": "Today", "icon": "today", "link": reverse("admin:index")}
-    shown = [(area, [page for page in area.pages if page.is_shown_to(request)]) for area in AREAS]
-    return [
-        {"items": [today]},
-        *(_group(area, pages, request) for area, pages in shown if pages),
-    ]
+    """The areas a person sees, for templates/unfold/helpers/app_list.html; the one under way shows its pages."""
+    index = reverse("admin:index")
+    today = {"title": "Today", "icon": "today", "link": index, "active": request.path == index, "items": []}
+    shown = [(area, [page for page in area.pages if page.is_open and page.is_shown_to(request)]) for area in AREAS]
+    return [today, *(_entry(area, pages, request) for area, pages in shown if pages)]
 
 
-def _group(area: Area, pages: list[Page], request: HttpRequest) -> dict[str, Any]:
+def _entry(area: Area, pages: list[Page], request: HttpRequest) -> dict[str, Any]:
+    current = area_of(request.path)
     return {
         "title": area.title,
-        "collapsible": True,
+        "icon": area.icon,
+        "link": pages[0].address,
+        "active": current is area,
+        "badge": open_records() if area.title == "Quarantine" else "",
         "items": [
             {"title": page.label, "link": page.address, "active": request.path.startswith(page.address)}
             for page in pages
         ],
     }
+
+
+def area_of(address: str) -> Area | None:
+    """The area of a page, by its address."""
+    pages = ((area, page) for area in AREAS for page in area.pages if page.is_open)
+    return next((area for area, page in pages if address.startswith(page.address)), None)
 
 
 def areas(found: list[Any]) -> list[dict[str, Any]]:
