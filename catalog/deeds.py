@@ -48,6 +48,14 @@ class Deed(ABC):
         """Whether the button is shown on the row's page."""
         return True
 
+    def title(self, row: Any) -> str:
+        """What the confirm page calls a row."""
+        return str(row)
+
+    def overall(self, rows: Sequence[Any]) -> str:
+        """What the confirm page says of several rows together."""
+        return f"{len(rows)} chosen."
+
     @abstractmethod
     def changes(self, row: Any, at: dt.datetime) -> Sequence[Change]:
         """What the confirm page says of a row. Raises one of `refusals` where the deed cannot be done."""
@@ -89,6 +97,7 @@ class Deed(ABC):
             "opts": desk.opts,
             "deed": self,
             "form": form,
+            "overall": self.overall(rows) if len(rows) > 1 else "",
             "cases": [self._case(row, at) for row in rows],
             "checkbox": ACTION_CHECKBOX_NAME,
             "origin": request.POST.get("origin", ""),
@@ -97,9 +106,9 @@ class Deed(ABC):
 
     def _case(self, row: Any, at: dt.datetime) -> dict[str, Any]:
         try:
-            return {"row": row, "changes": self.changes(row, at)}
+            return {"row": row, "title": self.title(row), "changes": self.changes(row, at)}
         except self.refusals as refusal:
-            return {"row": row, "refusal": str(refusal)}
+            return {"row": row, "title": self.title(row), "refusal": str(refusal)}
 
 
 class DeedsMixin:

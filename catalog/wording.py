@@ -7,7 +7,7 @@ from calendar import monthrange
 from decimal import Decimal
 
 from catalog.models import BillingTime, Price, PriceKind, PriceModel, PriceTier
-from catalog.money import exact, money_text, quantity_text, round_money
+from catalog.money import exact, minor_places, money_text, quantity_text, round_money
 
 
 def figure(number: Decimal | int | str) -> str:
@@ -23,6 +23,14 @@ def money_figure(amount: Decimal | int | str, currency: str) -> str:
 def money_words(amount: Decimal | int | str, currency: str) -> str:
     """An amount with its currency: "1,234.50 EUR"."""
     return f"{money_figure(amount, currency)} {currency}"
+
+
+def about_figure(amount: Decimal | int | str, currency: str) -> str:
+    """An estimate in the currency's places: "1,234.50", or "< 0.01" for what is less than the smallest of them."""
+    amount = exact(amount)
+    rounded = round_money(amount, currency)
+    smallest = Decimal(1).scaleb(-minor_places(currency))
+    return money_figure(rounded, currency) if rounded or not amount else f"< {smallest:f}"
 
 
 def price_figure(amount: Decimal | int | str, currency: str) -> str:

@@ -101,6 +101,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 
+LOGIN_REDIRECT_URL = "admin:index"
+
 LANGUAGE_CODE = "en"
 FORMAT_MODULE_PATH = ["revops.console.formats"]
 TIME_ZONE = "UTC"
@@ -140,7 +142,7 @@ Q_CLUSTER = {
     "ack_failures": False,
 }
 
-# The console's theme; what it shows in the sidebar, and to whom, is in revops/console/navigation.py.
+# The console's theme. What the sidebar shows, and to whom, is in revops/console/navigation.py.
 UNFOLD = {
     "SITE_TITLE": "Watertight",
     "SITE_HEADER": "Watertight",
@@ -152,13 +154,18 @@ UNFOLD = {
     "BORDER_RADIUS": "6px",
     "COLORS": COLOURS,
     "STYLES": [lambda request: static("console/console.css")],
-    "SIDEBAR": {"navigation": "revops.console.navigation.sidebar"},
 }
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "line": {
+            "class": "revops.log_lines.LogLines",
+            "format": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        }
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": os.environ.get("LOG_LEVEL", "WARNING")},
 }

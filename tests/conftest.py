@@ -7,6 +7,7 @@ import re
 
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 from django.db import connections
 from psycopg import sql
 
@@ -16,6 +17,12 @@ from revops.embedded.launcher import Cluster, ensure_running
 os.environ["WATERTIGHT_ROLE"] = "owner"
 
 TEST_DATABASE = re.compile(r"test_\w+_p(\d+)")
+
+
+@pytest.fixture(autouse=True)
+def forgetful() -> None:
+    """Nothing that one test had in the cache is there for the next."""
+    cache.clear()
 
 
 @pytest.fixture(scope="session")

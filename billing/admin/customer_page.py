@@ -106,5 +106,5 @@ def held_groups(customer: Customer) -> list[dict[str, Any]]:
             .annotate(records=Count("pk"), since=Min("held_at"), at_risk=Sum("estimate__amount"))
             .order_by("-records")[:20]
         )
-        groups += [{**group, "why": why} for group in found]
+        groups += [{**group, "why": why, "reason": group["current_reason"].replace("_", " ")} for group in found]
     return groups

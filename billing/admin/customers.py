@@ -5,6 +5,8 @@ Who a customer is belongs to contracts, and is edited on the form it has there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
@@ -20,7 +22,7 @@ from django.utils.timesince import timesince
 from unfold.views import ChangeList
 
 from billing.admin.customer_page import overview_of
-from billing.admin.standing import Standing, standing_of
+from billing.admin.standing import standing_of
 from catalog.wording import money_words
 from contracts.admin import CustomerDesk
 from contracts.models import Customer
@@ -44,7 +46,16 @@ class CustomerList(ChangeList):  # type: ignore[misc]
 
 @admin.register(Customer)
 class CustomerOffice(CustomerDesk):
-    list_display = ["name", "key", "country", "contracts_figure", "open_figure", "last_use", "held_figure"]
+    list_display = [
+        "name",
+        "key",
+        "country",
+        "contracts_figure",
+        "open_figure",
+        "overdue_figure",
+        "last_use",
+        "held_figure",
+    ]
     csv_columns = ["name", "key", "country", "timezone", "tax_id", "contracts_figure"]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
@@ -52,13 +63,12 @@ class CustomerOffice(CustomerDesk):
 
     @admin.display(description="open amount")
     def open_figure(self, customer: Any) -> SafeString | str:
-        standing: Standing = customer.standing
-        if not standing.owed:
-            return "-"
-        parts = [
-            (money_words(amount, currency), _overdue(standing, currency)) for currency, amount in standing.owed.items()
-        ]
-        return format_html_join(format_html("<br>"), "{}{}", parts)
+        return amounts(customer.standing.owed)
+
+    @admin.display(description="of it overdue")
+    def overdue_figure(self, customer: Any) -> SafeString | str:
+        overdue = customer.standing.overdue
+        return format_html('<span class="state bad">{}</span>', amounts(overdue)) if overdue else "-"
 
     @admin.display(description="last use")
     def last_use(self, customer: Any) -> str:
@@ -81,7 +91,7 @@ class CustomerOffice(CustomerDesk):
         customer = get_object_or_404(Customer, pk=pk)
         context = {
             **self.admin_site.each_context(request),
-            "title": customer.name,
+            "title": "Overview",
             "opts": self.opts,
             "original": customer,
             "may_change": self.has_change_permission(request, customer),
@@ -90,6 +100,7 @@ class CustomerOffice(CustomerDesk):
         return TemplateResponse(request, "admin/contracts/customer/overview.html", context)
 
 
-def _overdue(standing: Standing, currency: str) -> SafeString | str:
-    overdue = standing.overdue.get(currency)
-    return format_html(' <span class="state bad">{} overdue</span>', money_words(overdue, currency)) if overdue else ""
+def amounts(by_currency: Mapping[str, Decimal]) -> SafeString | str:
+    """Amounts below each other, one for each currency."""
+    words = [(money_words(amount, currency),) for currency, amount in by_currency.items()]
+    return format_html_join(format_html("<br>"), "{}", words) if words else "-"

@@ -15,10 +15,25 @@ from billing.invoicing.crediting import UnableToDiscard, UnableToVoid, discard_d
 from billing.invoicing.issuing import UnableToIssue, issue
 from billing.models import CreditUse, Document, Invoice, InvoiceStatus
 from catalog.deeds import Change, Deed
-from catalog.wording import money_words
+from catalog.wording import money_words, period_words
 
 
-class IssueInvoice(Deed):
+class DocumentDeed(Deed):
+    """A deed on a document; its confirm page says whose it is, and for which days."""
+
+    def title(self, row: Invoice) -> str:
+        return f"{row}, {row.customer}, contract {row.contract}, {period_words(row.period_start, row.period_end)}"
+
+    def overall(self, rows: Sequence[Invoice]) -> str:
+        """How many documents are chosen, and what they come to in each currency."""
+        sums: dict[str, Decimal] = {}
+        for row in rows:
+            sums[row.currency] = sums.get(row.currency, Decimal(0)) + row.total
+        come_to = ", ".join(money_words(amount, currency) for currency, amount in sorted(sums.items()))
+        return f"{len(rows)} documents, {come_to} with tax."
+
+
+class IssueInvoice(DocumentDeed):
     name, label, permission = "issue_invoice", "Issue", "billing.issue_invoice"
     explanation = (
         "The document gets its number and is final: after this it can only be voided. "
@@ -34,18 +49,26 @@ class IssueInvoice(Deed):
             raise UnableToIssue(f"{row} is {row.get_status_display()} already; only a draft can be issued.")
         total = money_words(row.total, row.currency)
         if row.document == Document.CREDIT_NOTE:
-            return [Change("Number", "none", "the next"), Change("Credit to the customer", "none", total)]
-        left = _open_credit(row)
+            then = money_words(_open_credit(row) - row.total, row.currency)
+            return [
+                Change("Number", "none", "the next"),
+                Change("Credit notes left", money_words(_open_credit(row), row.currency), then),
+            ]
+        left, owed = _open_credit(row), _owed(row)
         spent = min(max(row.total, Decimal(0)), left)
+        due = max(row.total, Decimal(0)) - spent
         return [
             Change("Number", "none", "the next"),
             Change("Total", "not billed", total),
             Change("Credit notes left", money_words(left, row.currency), money_words(left - spent, row.currency)),
-            Change("Amount due", "nothing", money_words(max(row.total, Decimal(0)) - spent, row.currency)),
+            Change("Amount due", "nothing", money_words(due, row.currency)),
+            Change("The customer owes", money_words(owed, row.currency), money_words(owed + due, row.currency)),
         ]
 
     def do(self, row: Invoice, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
         issued = issue(row, at=at, by=by)
+        if issued.document == Document.CREDIT_NOTE:
+            return f"{issued.number} is issued: {money_words(-issued.total, issued.currency)} to the customer's credit."
         return f"{issued.number} is issued; {money_words(issued.amount_due, issued.currency)} due on {issued.due_on}."
 
 
@@ -58,7 +81,7 @@ class VoidForm(forms.Form):
     )
 
 
-class VoidInvoice(Deed):
+class VoidInvoice(DocumentDeed):
     name, label, permission = "void_invoice", "Void", "billing.void_invoice"
     explanation = (
         "The document keeps its number and stays readable, marked void. Its lines leave what is billed, credit it drew "
@@ -82,6 +105,10 @@ class VoidInvoice(Deed):
             Change("Total", money_words(row.total, row.currency), nothing),
             Change("Amount due", money_words(row.amount_due, row.currency), nothing),
         ]
+        if row.amount_due:
+            owed = _owed(row)
+            after = money_words(owed - row.amount_due, row.currency)
+            changes.append(Change("The customer owes", money_words(owed, row.currency), after))
         if drawn:
             changes.append(Change("Credit spent on it", money_words(drawn, row.currency), nothing))
         return changes
@@ -92,7 +119,7 @@ class VoidInvoice(Deed):
         return f"{voided.number} is void; {ahead}."
 
 
-class DiscardDraft(Deed):
+class DiscardDraft(DocumentDeed):
     name, label, permission = "discard_draft", "Discard", "billing.delete_invoice"
     explanation = "The draft goes, its periods open again, and the next bill run makes it anew."
     refusals = (UnableToDiscard,)
@@ -109,6 +136,12 @@ class DiscardDraft(Deed):
     def do(self, row: Invoice, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
         discard_draft(row, at=at)
         return "The draft is gone; the next bill run makes it anew."
+
+
+def _owed(invoice: Invoice) -> Decimal:
+    """What the customer of an invoice owes on all its issued invoices in that currency."""
+    due = Invoice.objects.invoices().issued().filter(customer=invoice.customer_id, currency=invoice.currency)
+    return due.aggregate(sum=Sum("amount_due"))["sum"] or Decimal(0)
 
 
 def _open_credit(invoice: Invoice) -> Decimal:

@@ -11,10 +11,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
-from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils.safestring import SafeString, mark_safe
 
 from billing.admin.invoice_page import grouped
 from billing.invoicing.tracing import chains
@@ -37,22 +35,17 @@ class InvoiceLineDesk(FactDesk):
         "description", "invoice", "kind", "price", "quantity_figure", "amount_figure", "service_start",
     ]  # fmt: skip
     list_filter = ["kind", "invoice__status", "service_start"]
-    readonly_fields = ["explanation"]
     list_select_related = ["invoice"]
     search_fields = ["invoice__number", "contract__number", "price", "meter", "description"]
     ordering = ["-invoice", "position"]
-    fieldsets = [
-        (None, {"fields": ["explanation"]}),
-        ("Where it comes from", {"fields": ["contract", "contract_line", "term", "price", "meter", "entry_key"]}),
-        ("Usage", {"fields": [("service_start", "service_end"), ("clock_from", "clock_to")]}),
-    ]
+    fields = ["description"]
 
     quantity_figure = quantity("quantity", unit="unit")
     amount_figure = money("amount", currency="invoice.currency")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[InvoiceLine]:
         rows: QuerySet[InvoiceLine] = super().get_queryset(request)
-        return rows.select_related("invoice", "contract")
+        return rows.select_related("invoice__customer", "invoice__contract", "contract")
 
     def get_urls(self) -> list[URLPattern]:
         views = {"events": self.events_view, "events_csv": self.csv_view, "first_events": self.first_view}
@@ -100,12 +93,19 @@ class InvoiceLineDesk(FactDesk):
             raise PermissionDenied
         return get_object_or_404(self.get_queryset(request), pk=pk)
 
-    @admin.display(description="how the amount comes about")
-    def explanation(self, line: InvoiceLine) -> SafeString:
-        groups = grouped(line.invoice, [line], chains([line]))
-        return mark_safe(
-            render_to_string("admin/billing/invoice/lines.html", {"document": line.invoice, "groups": groups})
-        )
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The line as its document shows it, opened."""
+        line = self.get_object(request, object_id)
+        shown = {} if line is None else {"line": line, **line_context(line)}
+        return super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
+
+
+def line_context(line: InvoiceLine) -> dict[str, Any]:
+    """What the page of a line shows: the line alone, its steps open."""
+    groups = grouped(line.invoice, [line], chains([line]))
+    return {"document": line.invoice, "groups": groups, "open_lines": True}
 
 
 def _behind(line: InvoiceLine, entries: Sequence[LineageEntry]) -> dict[str, Any]:

@@ -103,6 +103,7 @@ def page_of(document: Invoice) -> dict[str, Any]:
         "line_count": len(lines),
         "drawn": drawn,
         "spent": spent,
+        "granted": abs(document.total),
         "left_of_note": _left_of(document, spent),
         "still_due": Decimal(0) if document.status == InvoiceStatus.VOIDED else document.amount_due,
         "related": related(document, linked),

@@ -156,7 +156,7 @@ class RuleForm(ReasonForm):
         if self.errors or not isinstance(source, Source):
             return cleaned
         rule = self.instance if self.instance.pk else None
-        for error in problems(source, self.terms(), rule, note=cleaned.get("note") or ""):
+        for error in problems(source, self.terms(), rule):
             self.add_error(self._input_of(error.path), error.detail[:1].upper() + error.detail[1:] + ".")
         return cleaned
 
@@ -166,7 +166,8 @@ class RuleForm(ReasonForm):
         inputs = INPUTS.get(said["kind"], {})
         given = {of: said[name] for name, of in inputs.items()}
         conditions = {name: said.get(name) for name in _CONDITIONS}
-        return trimmed(RuleTerms(kind=said["kind"], field=said["field"], **{**given, **conditions}))
+        terms = RuleTerms(kind=said["kind"], field=said["field"], note=said["note"], **{**given, **conditions})
+        return trimmed(terms)
 
     def _input_of(self, path: str) -> str | None:
         inputs = {of: name for name, of in INPUTS.get(self.cleaned_data["kind"], {}).items()}

@@ -92,7 +92,6 @@ class SourceRuleDesk(HistoryDesk):
             "at": timezone.now(),
             "by": user_of(request),
             "reason": form.cleaned_data.get("change_reason", ""),
-            "note": form.cleaned_data["note"],
         }
         # The form has checked it, and holds the lock on the source's rules.
         stored = change_rule(obj, form.terms(), **signed) if change else keep_rule(obj.source, form.terms(), **signed)

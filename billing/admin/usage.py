@@ -1,4 +1,4 @@
-"""The desk of use: who reports it, what arrived, what was corrected."""
+"""The desk of use: what arrived, what was corrected."""
 
 from __future__ import annotations
 
@@ -15,20 +15,10 @@ from django.utils import timezone
 
 from billing.admin.columns import with_customer_name, with_source_key
 from billing.admin.customer_usage import usage_of
-from billing.models import Correction, Receipt, ReceiptCount, Register, Source, UsageClock
-from catalog.desks import FactDesk, HistoryDesk, ShownInline
+from billing.models import Correction, Receipt, ReceiptCount, Register, UsageClock
+from catalog.columns import count
+from catalog.desks import FactDesk, ShownInline
 from contracts.models import Customer
-
-
-@admin.register(Source)
-class SourceDesk(HistoryDesk):
-    list_display = ["key", "name", "tolerance_window", "clock_skew"]
-    search_fields = ["key", "name"]
-    ordering = ["key"]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Source | None = None) -> list[str]:
-        # The key is part of the identity of every event it ever reported.
-        return ["key"] if obj else []
 
 
 class ReceiptCountInline(ShownInline):
@@ -37,23 +27,12 @@ class ReceiptCountInline(ShownInline):
 
 
 class CountsMixin:
-    """Counts with thousands separators, at the right."""
+    """What came and where it went."""
 
-    @admin.display(description="received", ordering="received")
-    def received_figure(self, row: Any) -> str:
-        return f"{row.received:,}"
-
-    @admin.display(description="accepted", ordering="accepted")
-    def accepted_figure(self, row: Any) -> str:
-        return f"{row.accepted:,}"
-
-    @admin.display(description="duplicates", ordering="duplicates")
-    def duplicates_figure(self, row: Any) -> str:
-        return f"{row.duplicates:,}"
-
-    @admin.display(description="held", ordering="quarantined")
-    def held_figure(self, row: Any) -> str:
-        return f"{row.quarantined:,}"
+    received_figure = count("received")
+    accepted_figure = count("accepted")
+    duplicates_figure = count("duplicates")
+    held_figure = count("quarantined", title="held")
 
 
 COUNTS = ["received_figure", "accepted_figure", "duplicates_figure", "held_figure"]
@@ -63,6 +42,7 @@ COUNTS = ["received_figure", "accepted_figure", "duplicates_figure", "held_figur
 class ReceiptDesk(CountsMixin, FactDesk):
     list_display = ["received_at", "door", *COUNTS, "id"]
     list_filter = ["door", "received_at"]
+    empty_hint = "Nothing was reported yet. Make an API key under Settings and send events, or run import_usage."
     search_fields = ["=id"]
     search_help_text = "The receipt's id, as the sender got it."
     ordering = ["-received_at"]
@@ -75,6 +55,7 @@ class ReceiptCountDesk(CountsMixin, FactDesk):
     list_select_related = ["receipt"]
     search_fields = ["=source"]
     search_help_text = "The whole key of a source."
+    empty_hint = "Nothing was reported yet."
     ordering = ["-pk"]
 
     @admin.display(description="received at")
@@ -89,6 +70,7 @@ class RegisterDesk(FactDesk):
     list_display = ["key", "customer", "occurred_at", "digest"]
     search_fields = ["=key"]
     search_help_text = "The key of an event."
+    empty_hint = "No event was accepted yet."
     ordering = ["key"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Register]:
@@ -102,7 +84,9 @@ class RegisterDesk(FactDesk):
 @admin.register(UsageClock)
 class UsageClockDesk(FactDesk):
     list_display = ["customer", "clock_figure", "dirty_from"]
+    clock_figure = count("clock")
     list_filter = [("dirty_from", admin.EmptyFieldListFilter)]
+    empty_hint = "A customer has a usage clock from its first event on."
     ordering = ["customer_id"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageClock]:
@@ -128,10 +112,6 @@ class UsageClockDesk(FactDesk):
         }
         return TemplateResponse(request, "admin/billing/customer_usage.html", context)
 
-    @admin.display(description="clock", ordering="clock")
-    def clock_figure(self, row: UsageClock) -> str:
-        return f"{row.clock:,}"
-
 
 @admin.register(Correction)
 class CorrectionDesk(FactDesk):
@@ -139,6 +119,7 @@ class CorrectionDesk(FactDesk):
     list_filter = ["kind", "made_at"]
     search_fields = ["=event_id", "reason", "made_by"]
     search_help_text = "The whole id of an event, or words of the reason."
+    empty_hint = "Integrations void or amend events with POST /api/v1/corrections."
     ordering = ["-made_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Correction]:

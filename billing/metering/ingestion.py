@@ -21,7 +21,9 @@ from billing.metering.buckets import Addition, BucketKey, add_to_buckets, gather
 from billing.metering.decoding import Record, decode_batch, decode_record, instant_of
 from billing.metering.directory import Directory, current_directory, directory_version, forget_directory
 from billing.metering.labelling import Held, Label, Reason, decide_at
+from billing.metering.originals import store_originals
 from billing.metering.quarantine import Rejected, hold, supersede
+from billing.metering.rules import apply_rules
 from billing.metering.storage import (
     Accepted,
     Counts,
@@ -205,17 +207,19 @@ def _write_readmission(
 def read_all(
     raws: Iterable[Raw | bytes], directory: Directory, at: dt.datetime, bound_source: str | None = None
 ) -> tuple[list[Record], list[Label | Held]]:
-    """Decode and decide record by record, which keeps little in memory at a time.
+    """Decode and decide record by record, which keeps little in memory at a time; rules of the sources come first.
 
     Only records whose subjects the directory does not know yet wait until these are looked up, all together.
     """
     arrival = instant_of(at)
-    known = directory.customers
+    known, rules = directory.customers, directory.rules
     records: list[Record] = []
     decisions: list[Label | Held] = []
     waiting: list[int] = []
     for raw in raws:
         record = decode_record(raw)
+        if rules and record.source in rules:
+            apply_rules(rules[record.source], record, arrival)
         if record.subject in known:
             decisions.append(decide_at(record, directory, arrival, bound_source))
             record.data = _READ
@@ -285,6 +289,7 @@ def _count(cursor: Cursor, events: Sequence[Accepted], receipt: uuid.UUID, arriv
         gather(additions, [label for _, label in events])
     packed = pack_events(events, receipt, arrival)
     prepared = prepare(additions)
+    store_originals(cursor, events)
     # From here to the commit, other batches of these customers wait.
     clocks = take_clocks(cursor, earliest)
     copy_events(cursor, packed, clocks)

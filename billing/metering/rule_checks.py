@@ -17,6 +17,7 @@ from catalog.pricing import FieldError
 MOST_VALUES = 1000  # of a condition
 MOST_PATTERNS = 50  # among them: each is tried in turn
 MAX_VALUE = 1000  # characters
+MAX_NOTE = 500
 MAX_DEPTH = 8  # names in the way to a property
 
 _UNTOUCHED = ("id", "source", "time", "specversion")
@@ -106,6 +107,8 @@ def _parameter_faults(terms: RuleTerms, spec: _Spec) -> Iterator[FieldError]:
         if len(text) > MAX_VALUE or _CONTROL.search(text):
             detail = f"at most {MAX_VALUE} characters, and none that cannot be seen (tab, line break)"
             yield FieldError(name, "invalid", detail)
+    if len(terms.note) > MAX_NOTE:
+        yield FieldError("note", "invalid", f"at most {MAX_NOTE} characters")
     if terms.number_format not in EXAMPLE_OF_NUMBER:
         detail = f"{terms.number_format!r} is no way to write numbers; there are point (1,234.5) and comma (1.234,5)"
         yield FieldError("number_format", "unknown", detail)

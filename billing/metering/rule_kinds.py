@@ -50,6 +50,7 @@ class RuleTerms:
     when_ignores_case: bool = False
     occurs_from: dt.datetime | None = None
     occurs_until: dt.datetime | None = None
+    note: str = ""
     is_active: bool = True
     position: int = 0
     id: int = 0

@@ -37,7 +37,7 @@ def order_faults(rules: Iterable[RuleTerms]) -> list[FieldError]:
 def content_of(terms: RuleTerms) -> RuleTerms:
     """What a rule says, wherever it stands and whether it is switched on; to compare rules by."""
     factor = None if terms.factor is None else terms.factor.normalize()
-    return replace(terms, position=0, id=0, is_active=True, proposal=None, factor=factor)
+    return replace(terms, position=0, id=0, is_active=True, note="", proposal=None, factor=factor)
 
 
 def _repeated(terms: RuleTerms, before: Sequence[RuleTerms]) -> Iterator[Fault]:

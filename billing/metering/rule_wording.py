@@ -58,7 +58,8 @@ def conditions(terms: RuleTerms) -> list[str]:
 
 
 def _listed(values: tuple[str, ...]) -> str:
-    shown = [f"“{value}”" for value in values[:_SHOWN_VALUES]]
+    # The last one is shown rather than counted.
+    shown = [f"“{value}”" for value in (values if len(values) <= _SHOWN_VALUES + 1 else values[:_SHOWN_VALUES])]
     more = len(values) - len(shown)
     if more:
         return f"{', '.join(shown)} or one of {more:,} others"

@@ -19,8 +19,6 @@ from billing.models import RuleKind, Source, SourceRule
 from catalog.auditing import Actor, sign
 from catalog.pricing import FieldError
 
-MAX_NOTE = 500  # characters
-
 
 class UnableToKeepRule(Exception):
     """A rule that cannot be kept so; nothing was changed. `errors` says everything that is in the way."""
@@ -51,7 +49,7 @@ def terms_of(rule: SourceRule) -> RuleTerms:
 
 _PLAIN = (
     "kind", "field", "value", "to", "factor", "number_format", "when_type", "when_field", "when_ignores_case",
-    "occurs_from", "occurs_until", "is_active", "position", "proposal",
+    "occurs_from", "occurs_until", "note", "is_active", "position", "proposal",
 )  # fmt: skip
 # What a rule says; the rest is where it stands and where it comes from.
 _CONTENT = tuple(name for name in _PLAIN if name not in ("is_active", "position", "proposal"))
@@ -74,9 +72,10 @@ def keep_rule(
 ) -> SourceRule:
     """Add a rule after the others. Raises UnableToKeepRule.
 
-    `approval`: the proposal it comes from, without which nothing is discarded. The same rule of the same proposal
-    again is the one there is.
+    `note` says why there is it. `approval`: the proposal it comes from, without which nothing is discarded. The same
+    rule of the same proposal again is the one there is.
     """
+    terms = replace(terms, note=note or terms.note)
     with transaction.atomic():
         rules = _locked(source)
         if approval is not None:
@@ -84,7 +83,7 @@ def keep_rule(
             same = [rule for rule in kept if content_of(terms_of(rule)) == content_of(terms)]
             if same:
                 return same[0]
-        rule = SourceRule(source=source, position=_last(rules) + 1, note=note, is_active=terms.is_active)
+        rule = SourceRule(source=source, position=_last(rules) + 1, is_active=terms.is_active)
         _write(rule, terms)
         if approval is not None:
             rule.proposal = approval.proposal
@@ -94,7 +93,7 @@ def keep_rule(
     return rule
 
 
-def problems(source: Source, terms: RuleTerms, rule: SourceRule | None = None, note: str = "") -> list[FieldError]:
+def problems(source: Source, terms: RuleTerms, rule: SourceRule | None = None) -> list[FieldError]:
     """What is in the way of adding a rule, or of making `rule` say this. Nothing changes until the transaction ends."""
     with transaction.atomic():
         rules = _locked(source)
@@ -103,13 +102,10 @@ def problems(source: Source, terms: RuleTerms, rule: SourceRule | None = None, n
             rules.append(tried)
         else:
             tried = _among(rules, rule)
-        tried.note = note
         return _errors(_write(tried, terms), rules)
 
 
-def change_rule(
-    rule: SourceRule, terms: RuleTerms, *, at: dt.datetime, by: Actor, reason: str, note: str | None = None
-) -> SourceRule:
+def change_rule(rule: SourceRule, terms: RuleTerms, *, at: dt.datetime, by: Actor, reason: str) -> SourceRule:
     """Make a rule say something else, from now on. Its place and whether it is switched on stay. Raises
     UnableToKeepRule."""
     with transaction.atomic():
@@ -119,7 +115,6 @@ def change_rule(
             detail = "two persons have agreed on what it discards; switch it off, and propose another"
             raise UnableToKeepRule([FieldError("kind", "frozen", detail)])
         _write(stored, terms)
-        stored.note = stored.note if note is None else note
         _check(stored, rules)
         _store([stored], at, by, reason)
     return stored
@@ -173,7 +168,7 @@ def replace_rules(
             if same is not None:
                 spare.remove(same)
             rule = same or _write(SourceRule(source=source), terms)
-            rule.is_active = terms.is_active
+            rule.is_active, rule.note = terms.is_active, terms.note
             order.append(rule)
         for rule in spare:
             rule.is_active = False
@@ -215,8 +210,6 @@ def _errors(rule: SourceRule, rules: Sequence[SourceRule]) -> list[FieldError]:
     if rule.kind == RuleKind.DISCARD and not _is_agreed(rule):
         detail = "what is discarded, two persons decide: propose it on the quarantine desk, and another approves"
         errors.append(FieldError("kind", "not_allowed", detail))
-    if len(rule.note) > MAX_NOTE:
-        errors.append(FieldError("note", "invalid", f"at most {MAX_NOTE} characters"))
     return errors or _order_errors(rule, rules)
 
 

@@ -9,14 +9,15 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from billing.models import ReceiptCount, Source
 
+OURS = ("release", "replay")  # doors by which staff take in what is held: that is not the source reporting
+
 
 def with_last_heard(rows: QuerySet[Source]) -> QuerySet[Source]:
     """Sources with `heard_at`, when each last reported anything; None where it never did.
 
-    Read from the end of the index of counts by source: the same cost however much a source has sent. What staff
-    release from the quarantine is not the source reporting.
+    Read from the end of the index of counts by source: the same cost however much a source has sent.
     """
-    counts = ReceiptCount.objects.filter(source=OuterRef("key")).exclude(receipt__door="release")
+    counts = ReceiptCount.objects.filter(source=OuterRef("key")).exclude(receipt__door__in=OURS)
     return rows.annotate(heard_at=Subquery(counts.order_by("-pk").values("receipt__received_at")[:1]))
 
 

@@ -136,6 +136,8 @@ class Invoice(Fact):
         indexes = [
             models.Index(fields=["customer", "period_starts_at"], name="invoice_customer_period"),
             models.Index(fields=["status"], condition=Q(status="draft"), name="invoice_drafts"),
+            models.Index(fields=["issued_at"], name="invoice_issued"),
+            models.Index(fields=["voided_at"], condition=Q(voided_at__isnull=False), name="invoice_voided"),
         ]
         permissions = [
             ("issue_invoice", "Can issue an invoice"),

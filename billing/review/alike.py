@@ -137,8 +137,9 @@ _GROUPS = f"""
         SELECT reason, source, alike, count(*) AS sightings
         FROM held JOIN quarantine_sighting sighting ON sighting.record_id = held.id GROUP BY 1, 2, 3
     ), standing AS (
-        SELECT reason, source, alike, count(*) AS proposed
-        FROM held JOIN quarantine_proposedrecord ON record_id = held.id AND outcome = '' GROUP BY 1, 2, 3
+        SELECT held.reason, source, alike, count(*) AS proposed
+        FROM held JOIN quarantine_proposedrecord placed ON placed.record_id = held.id AND placed.outcome = ''
+        GROUP BY 1, 2, 3
     ), counted AS (
         SELECT reason, source, alike, count(*) AS records, min(held_at) AS oldest, max(held_at) AS newest,
             min(id) AS sample, min(subject) AS subject, min(type) AS type

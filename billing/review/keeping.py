@@ -40,7 +40,7 @@ class UnableToKeep(Exception):
 def check_keepable(proposal: Proposal, resolution: Resolution) -> None:
     """Whether the resolution can become a rule for the records under the proposal. Raises UnableToKeep."""
     if isinstance(resolution, AssignCustomer):
-        _check_subjects(resolution.customer, _subjects(proposal))
+        _check_subjects(resolution.customer, subjects_of(proposal))
         return
     found = rules_for(proposal, resolution)
     known = set(Source.objects.filter(key__in={source for source, _ in found}).values_list("key", flat=True))
@@ -64,7 +64,7 @@ def keep(proposal: Proposal, resolution: Resolution, at: dt.datetime) -> None:
 def _keep(proposal: Proposal, resolution: Resolution, at: dt.datetime) -> str:
     by, reason = _approver(proposal), f"Proposal {proposal.pk}: {proposal.reason}"[:1000]
     if isinstance(resolution, AssignCustomer):
-        return _keep_subjects(resolution.customer, _subjects(proposal), at, by, reason)
+        return _keep_subjects(resolution.customer, subjects_of(proposal), at, by, reason)
     approval = Approval(proposal.pk, proposal.proposed_by, proposal.decided_by)
     kept = []
     with transaction.atomic():
@@ -95,7 +95,7 @@ _SUBJECTS = """
 """
 
 
-def _subjects(proposal: Proposal) -> list[str]:
+def subjects_of(proposal: Proposal) -> list[str]:
     with connections[QUARANTINE].cursor() as cursor:
         cursor.execute(_SUBJECTS, [proposal.pk])
         return [subject for (subject,) in cursor.fetchall()]

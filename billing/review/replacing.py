@@ -17,7 +17,8 @@ from billing.review.choosing import HeldRow
 class Counted:
     """What was accepted under an id, as it was sent, with the last correction of it. `data` is its JSON.
 
-    `customer_id` and `meters` are its label; `is_void` says that nothing of it counts any more.
+    `counts` are the data that count, after the rules of the source, for the customer and the meters of its label;
+    `is_void` says that nothing of it counts any more.
     """
 
     key: UUID
@@ -25,6 +26,7 @@ class Counted:
     subject: str
     occurred_at: dt.datetime
     data: str
+    counts: str
     customer_id: int
     meters: list[int]
     received_at: dt.datetime
@@ -55,18 +57,19 @@ def counted_under(keys: list[UUID]) -> dict[UUID, Counted]:
 
 def _counted(event: Event, last: Correction | None, originals: dict[tuple[UUID, int], OriginalEvent]) -> Counted:
     first = originals.get((event.key, 0))
-    data = first.data if first else event.data
+    data, counts, meters = first.data if first else event.data, event.data, event.meters
     if last is not None and last.kind == CorrectionKind.AMEND:
         changed = originals.get((event.key, last.position))
-        data = changed.data if changed else last.data
+        data, counts, meters = changed.data if changed else last.data, last.data, last.meters
     return Counted(
         key=event.key,
         type=first.type if first else event.type,
         subject=first.subject if first else event.subject,
         occurred_at=event.occurred_at,
         data=data,
+        counts=counts,
         customer_id=event.customer_id,
-        meters=event.meters,
+        meters=meters,
         received_at=event.received_at,
         is_void=last is not None and last.kind == CorrectionKind.VOID,
     )

@@ -44,6 +44,7 @@ class Call:
     takes: Mapping[str, Any]
     refuses: tuple[Problem, ...]
     is_deed: bool
+    tells: tuple[str, ...]
     description: str
     query: type[Query] = Nothing
     body: Any = None
@@ -81,6 +82,7 @@ def call(
     takes: Any = None,
     refuses: Sequence[Problem] = (),
     is_deed: bool = False,
+    tells: Sequence[str] = (),
     reads_itself: bool = False,
 ) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
     """Declare the method below as a call.
@@ -88,7 +90,8 @@ def call(
     `answers` is the type of the answer, `example` one such answer, `sends` an example of the body; `takes` is the type
     of a body that is a `Document`, or several by content type. `refuses` are the refusals peculiar to this call, as the
     code raises them: the common ones (key, scope, form of the request, limits) are added. `is_deed`: it heeds an
-    Idempotency-Key. `reads_itself`: the method reads the request; what it says here is for the documentation.
+    Idempotency-Key. `tells`: headers of its answer beside the common ones. `reads_itself`: the method reads the
+    request; what it says here is for the documentation.
     """
 
     def declare(method: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -105,6 +108,7 @@ def call(
             takes=by_content_type(body_kind if takes is None else takes),
             refuses=tuple(refuses),
             is_deed=is_deed,
+            tells=tuple(tells),
             description=inspect.getdoc(method) or "",
             **found,
         )

@@ -20,7 +20,7 @@ from revops.api.calls import Document, call
 from revops.api.paging import Page
 from revops.api.problems import Problem
 from revops.api.shapes import Paged
-from revops.api.shelves import CHANGED, Shelf, changes, refused
+from revops.api.shelves import CHANGED, MADE, MARKED, Shelf, changes, refused
 from revops.models import Scope
 from revops.vocabulary.catalog_loading import keep_feature, keep_meter, keep_source
 from revops.vocabulary.words import FeatureWords, MeterWords, SourceWords
@@ -63,6 +63,7 @@ class SourceList(SourceShelf):
         "Add a source",
         status=201,
         is_deed=True,
+        tells=MADE,
         answers=shapes.Source,
         example=shapes.SOURCE,
         sends={"key": "gateway", "name": "API gateway"},
@@ -76,6 +77,7 @@ class SourceDetail(SourceShelf):
     @call(
         Scope.CATALOG_READ,
         "Read a source",
+        tells=MARKED,
         answers=shapes.Source,
         example=shapes.SOURCE,
         refuses=[NO_SOURCE],
@@ -86,6 +88,7 @@ class SourceDetail(SourceShelf):
     @call(
         Scope.CATALOG_WRITE,
         "Change a source",
+        tells=MARKED,
         answers=shapes.Source,
         example=shapes.SOURCE,
         takes=changes(SourceWords, "SourceChange"),
@@ -138,6 +141,7 @@ class MeterList(MeterShelf):
         "Add a meter",
         status=201,
         is_deed=True,
+        tells=MADE,
         answers=shapes.Meter,
         example=shapes.METER,
         sends=shapes.METER,
@@ -151,6 +155,7 @@ class MeterDetail(MeterShelf):
     @call(
         Scope.CATALOG_READ,
         "Read a meter",
+        tells=MARKED,
         answers=shapes.Meter,
         example=shapes.METER,
         refuses=[NO_METER],
@@ -161,6 +166,7 @@ class MeterDetail(MeterShelf):
     @call(
         Scope.CATALOG_WRITE,
         "Change a meter",
+        tells=MARKED,
         answers=shapes.Meter,
         example=shapes.METER,
         takes=changes(MeterWords, "MeterChange"),
@@ -206,6 +212,7 @@ class FeatureList(FeatureShelf):
         "Add a feature",
         status=201,
         is_deed=True,
+        tells=MADE,
         answers=shapes.Feature,
         example=shapes.FEATURE,
         sends=shapes.FEATURE,
@@ -219,6 +226,7 @@ class FeatureDetail(FeatureShelf):
     @call(
         Scope.CATALOG_READ,
         "Read a feature",
+        tells=MARKED,
         answers=shapes.Feature,
         example=shapes.FEATURE,
         refuses=[NO_FEATURE],
@@ -229,6 +237,7 @@ class FeatureDetail(FeatureShelf):
     @call(
         Scope.CATALOG_WRITE,
         "Change a feature",
+        tells=MARKED,
         answers=shapes.Feature,
         example=shapes.FEATURE,
         takes=changes(FeatureWords, "FeatureChange"),

@@ -24,7 +24,7 @@ from revops.api.catalog import plain_number, window
 from revops.api.paging import Page
 from revops.api.problems import Problem
 from revops.api.shapes import Paged
-from revops.api.shelves import CHANGED, Shelf, changes, refusal, refused
+from revops.api.shelves import CHANGED, MADE, MARKED, Shelf, changes, refusal, refused
 from revops.models import Scope
 from revops.vocabulary.amending import amend
 from revops.vocabulary.contract_loading import change_contract, keep_contract
@@ -108,6 +108,7 @@ class ContractList(ContractShelf):
         "Draft a contract",
         status=201,
         is_deed=True,
+        tells=MADE,
         answers=shapes.Contract,
         example=shapes.CONTRACT_DRAFT,
         sends={"number": "G-1", "customer": "globex", "starts_on": "2026-01-01", "anchor": "calendar", "lines": [LINE]},
@@ -127,6 +128,7 @@ class ContractDetail(ContractShelf):
     @call(
         Scope.CONTRACTS_READ,
         "Read a contract",
+        tells=MARKED,
         answers=shapes.Contract,
         example=shapes.CONTRACT,
         refuses=[NO_CONTRACT],
@@ -137,6 +139,7 @@ class ContractDetail(ContractShelf):
     @call(
         Scope.CONTRACTS_WRITE,
         "Change a contract",
+        tells=MARKED,
         answers=shapes.Contract,
         example=shapes.CONTRACT,
         takes=changes(ContractWords, "ContractChange"),
@@ -176,6 +179,7 @@ class SubmitContract(ContractShelf):
         Scope.CONTRACTS_WRITE,
         "Submit a contract",
         is_deed=True,
+        tells=MARKED,
         answers=shapes.Contract,
         example={**shapes.CONTRACT_DRAFT, "status": "review", "submitted_by": "key:3"},
         refuses=[
@@ -195,6 +199,7 @@ class ApproveContract(ContractShelf):
         Scope.CONTRACTS_WRITE,
         "Approve a contract",
         is_deed=True,
+        tells=MARKED,
         answers=shapes.Contract,
         example=shapes.CONTRACT,
         refuses=[
@@ -216,6 +221,7 @@ class AmendContract(ContractShelf):
         Scope.CONTRACTS_WRITE,
         "Amend a contract",
         is_deed=True,
+        tells=MARKED,
         answers=shapes.Contract,
         example={**shapes.CONTRACT, "revision": 1, "discounts": [shapes.DISCOUNT]},
         sends={"discounts": [{"kind": "percent", "value": "10", "from": "2026-03-01"}], "reason": "Agreed with sales"},
@@ -251,6 +257,7 @@ class EndContract(ContractShelf):
         Scope.CONTRACTS_WRITE,
         "End a contract",
         is_deed=True,
+        tells=MARKED,
         answers=shapes.Contract,
         example={**shapes.CONTRACT, "revision": 1, "ends_on": "2026-07-01"},
         sends={"on": "2026-07-01", "reason": "Cancelled by the customer"},

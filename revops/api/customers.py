@@ -18,7 +18,7 @@ from revops.api.catalog import NAMED_FOR_EVER
 from revops.api.paging import Page
 from revops.api.problems import Problem
 from revops.api.shapes import Paged
-from revops.api.shelves import CHANGED, Shelf, changes, refused
+from revops.api.shelves import CHANGED, MADE, MARKED, Shelf, changes, refused
 from revops.models import Scope
 from revops.vocabulary.contract_loading import drop_others, keep_customers
 from revops.vocabulary.loading import Load
@@ -83,6 +83,7 @@ class CustomerList(CustomerShelf):
         "Add a customer",
         status=201,
         is_deed=True,
+        tells=MADE,
         answers=shapes.Customer,
         example=shapes.CUSTOMER,
         sends={"key": "globex", "name": "Globex Corp", "country": "DE", "subjects": ["globex-prod"]},
@@ -97,6 +98,7 @@ class CustomerDetail(CustomerShelf):
     @call(
         Scope.CONTRACTS_READ,
         "Read a customer",
+        tells=MARKED,
         answers=shapes.Customer,
         example=shapes.CUSTOMER,
         refuses=[NO_CUSTOMER],
@@ -107,6 +109,7 @@ class CustomerDetail(CustomerShelf):
     @call(
         Scope.CONTRACTS_WRITE,
         "Change a customer",
+        tells=MARKED,
         answers=shapes.Customer,
         example=shapes.CUSTOMER,
         takes=changes(CustomerWords, "CustomerChange"),

@@ -26,7 +26,7 @@ from revops.api.paging import Page
 from revops.api.problems import Problem
 from revops.api.reading import Body
 from revops.api.shapes import Paged
-from revops.api.shelves import CHANGED, Shelf, address, changes, refusal, refused, tagged, writing
+from revops.api.shelves import CHANGED, MADE, MARKED, Shelf, address, changes, refusal, refused, tagged, writing
 from revops.models import Scope
 from revops.vocabulary.catalog_loading import content_of, keep_plan
 from revops.vocabulary.loading import Load, first_seller
@@ -81,6 +81,7 @@ class PlanList(PlanShelf):
         "Add a plan",
         status=201,
         is_deed=True,
+        tells=MADE,
         answers=shapes.Plan,
         example={**shapes.PLAN, "versions": [shapes.DRAFT]},
         sends={"key": "translate", "name": "Translate", "versions": [{"currency": "USD", "prices": [PRICE]}]},
@@ -101,6 +102,7 @@ class PlanDetail(PlanShelf):
     @call(
         Scope.CATALOG_READ,
         "Read a plan",
+        tells=MARKED,
         answers=shapes.Plan,
         example=shapes.PLAN,
         refuses=[NO_PLAN],
@@ -111,6 +113,7 @@ class PlanDetail(PlanShelf):
     @call(
         Scope.CATALOG_WRITE,
         "Change a plan",
+        tells=MARKED,
         answers=shapes.Plan,
         example=shapes.PLAN,
         takes=changes(PlanWords, "PlanChange"),
@@ -126,7 +129,7 @@ class PlanDetail(PlanShelf):
         """What it is called, and when it is billed. What it costs is in its versions, each at an address of its own."""
 
         def keep(load: Load, row: Plan, words: PlanWords, cleared: set[str]) -> None:
-            if words.versions or "versions" in cleared:
+            if isinstance(sent, dict) and "versions" in sent:
                 detail = (
                     f"versions have addresses of their own: POST plans/{key}/versions, PATCH plans/{key}/versions/1"
                 )
@@ -228,6 +231,7 @@ class VersionList(VersionShelf):
         "Draft a version",
         status=201,
         is_deed=True,
+        tells=MADE,
         answers=shapes.PlanVersion,
         example=shapes.DRAFT,
         sends={"effective_from": "2026-07-01", "prices": [PRICE]},
@@ -263,6 +267,7 @@ class VersionDetail(VersionShelf):
     @call(
         Scope.CATALOG_READ,
         "Read a version",
+        tells=MARKED,
         answers=shapes.PlanVersion,
         example=shapes.VERSION,
         refuses=[NO_VERSION],
@@ -273,6 +278,7 @@ class VersionDetail(VersionShelf):
     @call(
         Scope.CATALOG_WRITE,
         "Change a draft",
+        tells=MARKED,
         answers=shapes.PlanVersion,
         example=shapes.DRAFT,
         takes=changes(VersionWords, "VersionChange"),
@@ -313,6 +319,7 @@ class SubmitVersion(VersionShelf):
         Scope.CATALOG_WRITE,
         "Submit a version",
         is_deed=True,
+        tells=MARKED,
         answers=shapes.PlanVersion,
         example={**shapes.DRAFT, "status": "review", "submitted_by": "key:3"},
         refuses=[
@@ -331,6 +338,7 @@ class ApproveVersion(VersionShelf):
         Scope.CATALOG_WRITE,
         "Approve and publish a version",
         is_deed=True,
+        tells=MARKED,
         answers=shapes.PlanVersion,
         example=shapes.VERSION,
         refuses=[
@@ -356,6 +364,7 @@ class RetireVersion(VersionShelf):
         Scope.CATALOG_WRITE,
         "Retire a version",
         is_deed=True,
+        tells=MARKED,
         answers=shapes.PlanVersion,
         example={**shapes.VERSION, "status": "retired"},
         sends={"reason": "Replaced by version 2"},

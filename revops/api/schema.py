@@ -55,6 +55,16 @@ HEADERS: dict[str, Any] = {
         "schema": {"type": "string", "pattern": r"^\d+$"},
         "example": "5",
     },
+    "ETag": {
+        "description": "The mark of what was answered, to send as `If-Match` with a change to it.",
+        "schema": {"type": "string"},
+        "example": '"5f1d7a84db00d2fce00b31a7fc73224f"',
+    },
+    "Location": {
+        "description": "Where it is read from now on.",
+        "schema": {"type": "string", "format": "uri"},
+        "example": "https://billing.example.com/api/v1/plans/translate",
+    },
     "WWW-Authenticate": {"schema": {"type": "string"}, "example": 'Bearer realm="watertight"'},
     "Allow": {
         "description": "The methods this address takes.",
@@ -81,6 +91,16 @@ IDEMPOTENCY_KEY = {
     "again and nothing is done twice.",
     "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]+$"},
     "example": "9b1c6c1e-void-1042",
+}
+
+
+IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of what was read: where it has changed since, nothing is done (412).",
+    "schema": {"type": "string", "pattern": r"^(\*|\"[0-9a-f]{32}\")$"},
+    "example": '"5f1d7a84db00d2fce00b31a7fc73224f"',
 }
 
 
@@ -207,6 +227,8 @@ def parameters(call: Call, schemas: Schemas) -> Iterable[dict[str, Any]]:
         yield parameter(name, "query", schema, required)
     if call.is_deed:
         yield IDEMPOTENCY_KEY
+    if heeds_tag(call):
+        yield IF_MATCH
 
 
 def parameter(name: str, place: str, schema: Mapping[str, Any], required: bool) -> dict[str, Any]:
@@ -248,8 +270,9 @@ def responses(one: Declared, schemas: Schemas) -> dict[str, Any]:
     call = one.call
     success: dict[str, Any] = {
         "description": "Done." if call.answers is None else "The answer.",
-        "headers": RATE_HEADERS,
+        "headers": dict(RATE_HEADERS),
     }
+    success["headers"] |= {name: {"$ref": f"#/components/headers/{name}"} for name in call.tells}
     if call.answers is not None:
         success["content"] = {call.media: {"schema": schemas.of(call.answers), "example": call.example}}
     made: dict[str, Any] = {str(call.status): success}
@@ -262,6 +285,11 @@ def responses(one: Declared, schemas: Schemas) -> dict[str, Any]:
         else:
             made[str(status)] = {"$ref": f"#/components/responses/{name_of(status)}"}
     return made
+
+
+def heeds_tag(call: Call) -> bool:
+    """Whether it may be told what was read, and refuse what has changed since."""
+    return any(problem.status == 412 for problem in call.refuses)
 
 
 def name_of(status: int) -> str:
@@ -290,6 +318,7 @@ MEANING = {
     404: "There is no such thing.",
     405: "This address does not take this method.",
     409: "Not in this state.",
+    412: "It was changed since it was read.",
     413: "The body is too large; none of it was read.",
     415: "The body has another content type.",
     422: "The request is understood, but cannot be done.",

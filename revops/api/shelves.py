@@ -39,6 +39,8 @@ from revops.vocabulary.loading import Load, UnableToLoad
 CONFLICTS = frozenset(
     {"approved", "billed_twice", "ended", "exists", "frozen", "in_use", "review", "same_person", "taken"}
 )
+# Headers of the answers: what a row is marked with, and where a new one is.
+MARKED, MADE = ("ETag",), ("Location", "ETag")
 CHANGED = Problem(412, "This was changed since it was read; read it again.")
 
 
@@ -184,11 +186,16 @@ def writing(request: Request, at: dt.datetime, conflict: bool = False) -> Iterat
 
 
 def refusal(errors: Sequence[FieldError], conflict: bool = False) -> Problem:
-    """Everything that is in the way: 409 where it is what is there already, else 400."""
+    """Everything that is in the way: 409 where it is what is there already, 400 where the body says something wrong."""
     faults = [Fault(error.path, error.code, error.detail) for error in errors]
-    stands = conflict or any(one.code in CONFLICTS or one.path == "status" for one in errors)
+    stands = conflict or all(one.code in CONFLICTS or is_state(one) for one in errors)
     detail = sentence(errors[0].detail) if len(errors) == 1 else "There are several things in the way; see `errors`."
     return Problem(409 if stands else 400, detail, faults)
+
+
+def is_state(error: FieldError) -> bool:
+    """Whether the step cannot be taken from where the row is; bodies name no status."""
+    return error.path.endswith("status") and error.code == "invalid"
 
 
 def refused(path: str, code: str, detail: str) -> Problem:
@@ -205,7 +212,9 @@ def said_no(refused: IntegrityError) -> Problem:
 
 
 def sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
+    """With a capital, unless it begins with a name such as pro@2, and a full stop."""
+    first = text.partition(" ")[0]
+    return (text[:1].upper() + text[1:] if first.isalpha() else text) + ("" if text.endswith(".") else ".")
 
 
 def address(request: Request, name: object) -> str:

@@ -108,6 +108,7 @@ AREAS = (
         "receipt_long",
         (
             Page("billing.Invoice"),
+            Page(link="admin:billing_invoice_review", title="Drafts to review", permission="billing.view_invoice"),
             Page("billing.CreditNote"),
             Page("billing.InvoiceLine"),
             Page("billing.CreditUse"),

@@ -14,6 +14,7 @@ from catalog.publishing import PriceDraft, UnableToPublish, VersionContent
 from contracts.models import ContractLine
 from revops.vocabulary.decoding import under
 from revops.vocabulary.loading import Load, keep_seller
+from revops.vocabulary.rules import keep_rules
 from revops.vocabulary.words import (
     CatalogWords,
     FeatureWords,
@@ -62,7 +63,12 @@ def keep_catalog(words: CatalogWords, load: Load, *, publish: bool) -> None:
 
 
 def keep_source(load: Load, words: SourceWords, path: str, cleared: Collection[str] = ()) -> Source | None:
-    return load.keep(Source.objects.filter(key=words.key), path, vars(words), cleared=cleared)
+    values = {name: value for name, value in vars(words).items() if name != "rules"}
+    told = [name for name in cleared if name != "rules"]
+    source = load.keep(Source.objects.filter(key=words.key), path, values, cleared=told)
+    if source is not None and (words.rules is not None or "rules" in cleared):
+        keep_rules(load, source, words.rules or (), under(path, "rules"))
+    return source
 
 
 def keep_feature(load: Load, words: FeatureWords, path: str, cleared: Collection[str] = ()) -> Feature | None:

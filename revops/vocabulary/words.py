@@ -44,12 +44,45 @@ class SellerWords:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WhenWords:
+    """Which records a rule is for; all that is given must hold. A star in a text stands for anything."""
+
+    type: str | None = None
+    subjects: tuple[str, ...] | None = None
+    field_: str | None = field(default=None, metadata={"word": "field"})
+    equals: tuple[str, ...] | None = None
+    ignore_case: bool | None = None
+    from_: dt.datetime | None = field(default=None, metadata={"word": "from"})
+    until: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleWords:
+    """A rule of a source, applied on arrival in the order of the list."""
+
+    kind: Literal[
+        "rename", "copy", "default", "set", "trim", "lower", "upper", "strip_prefix", "strip_suffix", "rewrite",
+        "number", "text", "convert", "map_type", "hold",
+    ]  # fmt: skip
+    field_: str | None = field(default=None, metadata={"word": "field"})
+    value: Any = None
+    to: str | None = None
+    factor: Decimal | None = None
+    format: Literal["point", "comma"] | None = None
+    when: WhenWords | None = None
+    note: str | None = None
+    active: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceWords:
     key: str
     name: str | None = None
     tolerance_window: dt.timedelta | None = None
     clock_skew: dt.timedelta | None = None
-    later: ClassVar = not_yet("rules", "cadence", "control_totals")
+    cadence: dt.timedelta | None = None
+    rules: tuple[RuleWords, ...] | None = None
+    later: ClassVar = not_yet("control_totals")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,188 @@
+"""The page of the day: what waits for a person, what comes in, what was billed and what failed.
+
+Each part is shown to who may see the rows behind it, and links to them. The number of queries is fixed, and none of
+them reads more than a bounded number of rows or an hour or two of receipts.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.auth.models import User
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Count, Q, Sum
+from django.urls import reverse
+from django_q.models import Failure, OrmQ, Schedule
+
+from billing.models import BillRun, Invoice
+from catalog.models import PlanVersion, VersionStatus
+from catalog.wording import money_words
+from contracts.models import Contract, ContractStatus
+from revops.console.held import COUNTED_UP_TO, held_now
+from revops.console.starting import first_steps
+from revops.console.traffic import HEIGHT, WIDTH, bars, received_by_hour
+
+PATIENCE = "3s"  # for the one query whose cost grows with the traffic
+LATE_AFTER = dt.timedelta(minutes=10)  # regular work that is due for longer says that no worker runs
+FAILED_WITHIN = dt.timedelta(days=7)
+RUNS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A line under a figure: words, and the list behind them."""
+
+    words: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number of the day with what explains it. `tone` is "", "good", "warn" or "bad"."""
+
+    title: str
+    value: str
+    address: str
+    facts: list[Fact]
+    tone: str = ""
+
+
+def today(user: User, at: dt.datetime) -> dict[str, Any]:
+    """What the page shows to a person at an instant."""
+    return {
+        "steps": first_steps(user),
+        "figures": list(_figures(user, at)),
+        "traffic": _traffic(at) if user.has_perm("billing.view_receipt") else None,
+        "runs": BillRun.objects.order_by("-started_at")[:RUNS] if user.has_perm("billing.view_billrun") else None,
+        "may_see_open_periods": user.has_perm("billing.view_invoice"),
+        "drafts": _drafts() if user.has_perm("billing.view_invoice") else None,
+    }
+
+
+def address(model: str, **filters: str) -> str:
+    """A list of the console, filtered."""
+    return reverse(f"admin:{model}_changelist") + (f"?{urlencode(filters)}" if filters else "")
+
+
+def _figures(user: User, at: dt.datetime) -> Iterator[Figure]:
+    if user.has_perm("quarantine.view_heldrecord"):
+        yield _held()
+    if user.has_perm("contracts.view_contract"):
+        yield _waiting(user)
+    if user.has_perm("billing.view_invoice"):
+        yield _billed(at)
+        yield _taken_back(at)
+    if user.has_perm("django_q.view_failure"):
+        yield _background(at)
+
+
+def _held() -> Figure:
+    everything = address("quarantine_heldrecord", status__exact="open")
+    now = held_now()
+    if now is None:
+        return Figure("Held for review", "?", everything, [Fact("The quarantine cannot be reached.")], "bad")
+    facts = [Fact(f"{money_words(amount, currency)} at risk, estimated") for currency, amount in now.at_risk.items()]
+    if now.unestimated:
+        facts.append(Fact(f"{now.unestimated:,} cannot be estimated"))
+    if now.waiting:
+        facts.append(Fact(f"{now.waiting:,} proposals wait for approval"))
+    facts += [
+        Fact(f"{count:,} {reason.replace('_', ' ')}", address("quarantine_heldrecord", status__exact="open", q=reason))
+        for reason, count in now.by_reason[:3]
+    ]
+    value = f"{COUNTED_UP_TO:,}+" if now.is_bounded else f"{now.records:,}"
+    nothing = [Fact("Everything that came in was counted.")]
+    return Figure("Held for review", value, everything, facts or nothing, "warn" if now.records else "good")
+
+
+def _waiting(user: User) -> Figure:
+    """What another person has submitted, or a bill run has drafted."""
+    contracts = Contract.objects.filter(status=ContractStatus.REVIEW).count()
+    kinds = [(contracts, "contract", address("contracts_contract", status__exact="review"))]
+    if user.has_perm("catalog.view_planversion"):
+        versions = PlanVersion.objects.filter(status=VersionStatus.REVIEW).count()
+        kinds.append((versions, "plan version", address("catalog_planversion", status__exact="review")))
+    if user.has_perm("billing.view_invoice"):
+        drafts = Invoice.objects.drafts()[: COUNTED_UP_TO + 1].count()
+        kinds.append((drafts, "draft", address("billing_invoice", status__exact="draft")))
+    found = [(count, name, link) for count, name, link in kinds if count]
+    facts = [Fact(f"{count:,} {name}{'' if count == 1 else 's'}", link) for count, name, link in found]
+    first = found[0][2] if found else kinds[0][2]
+    nothing = [Fact("Nothing waits for approval or issue.")]
+    total = sum(count for count, _, _ in found)
+    return Figure("Waits for a person", f"{total:,}", first, facts or nothing, "warn" if total else "good")
+
+
+def _billed(at: dt.datetime) -> Figure:
+    since = _month(at)
+    found = Invoice.objects.invoices().issued().filter(issued_at__gte=since)
+    sums = list(found.order_by("currency").values("currency").annotate(count=Count("pk"), sum=Sum("total")))
+    count = sum(one["count"] for one in sums)
+    facts = [Fact(money_words(one["sum"], one["currency"])) for one in sums[:4]]
+    behind = address("billing_invoice", status__exact="issued", issued_at__gte=since.isoformat(sep=" "))
+    return Figure(f"Invoiced in {at:%B}", f"{count:,}", behind, facts or [Fact("No invoice was issued this month.")])
+
+
+def _taken_back(at: dt.datetime) -> Figure:
+    since = _month(at)
+    counts = Invoice.objects.aggregate(
+        credits=Count("pk", filter=Q(document="credit_note", issued_at__gte=since)),
+        voids=Count("pk", filter=Q(voided_at__gte=since)),
+    )
+    credits = address("billing_creditnote", issued_at__gte=since.isoformat(sep=" "))
+    facts = [
+        Fact(f"{counts['credits']:,} credit notes", credits),
+        Fact(f"{counts['voids']:,} voided", address("billing_invoice", status__exact="voided")),
+    ]
+    total = counts["credits"] + counts["voids"]
+    return Figure(f"Taken back in {at:%B}", f"{total:,}", credits, facts)
+
+
+def _background(at: dt.datetime) -> Figure:
+    failed = Failure.objects.filter(stopped__gte=at - FAILED_WITHIN)[: COUNTED_UP_TO + 1].count()
+    waiting = OrmQ.objects.all()[: COUNTED_UP_TO + 1].count()
+    due = Schedule.objects.exclude(repeats=0).order_by("next_run").values_list("next_run", flat=True).first()
+    facts = [Fact(f"{waiting:,} waiting", address("django_q_ormq"))]
+    tone = "bad" if failed else "good"
+    if due is None:
+        facts.append(Fact("No regular work is scheduled.", address("django_q_schedule")))
+    elif due < at - LATE_AFTER:
+        facts.append(Fact(f"No worker runs: work was due at {due:%Y-%m-%d %H:%M}.", address("django_q_schedule")))
+        tone = "bad"
+    else:
+        facts.append(Fact(f"next at {due:%H:%M}", address("django_q_schedule")))
+    return Figure("Work failed in 7 days", f"{failed:,}", address("django_q_failure"), facts, tone)
+
+
+def _traffic(at: dt.datetime) -> dict[str, Any]:
+    """The bars of the last 48 hours, and the sums of the last 24; nothing where they take too long to read."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'")
+            hours = received_by_hour(at)
+    except DatabaseError:
+        return {"unread": True}
+    day = hours[-24:]
+    return {
+        "bars": bars(hours),
+        "width": WIDTH,
+        "height": HEIGHT,
+        "accepted": sum(hour.accepted for hour in day),
+        "duplicates": sum(hour.duplicates for hour in day),
+        "held": sum(hour.held for hour in day),
+        "most": max(hour.received for hour in hours),
+        "is_empty": not any(hour.received for hour in hours),
+    }
+
+
+def _drafts() -> list[Invoice]:
+    """The oldest documents that wait to be issued."""
+    return list(Invoice.objects.drafts().select_related("customer", "contract").order_by("pk")[:RUNS])
+
+
+def _month(at: dt.datetime) -> dt.datetime:
+    return at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
