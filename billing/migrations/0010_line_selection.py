@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0008_source_rules'),
+        ('billing', '0009_invoices_of_a_month'),
     ]
 
     operations = [
