@@ -9,6 +9,8 @@ import datetime as dt
 from typing import Any
 
 from billing.invoicing import bill_run as runs
+from billing.review.at_risk import refresh_estimates
+from billing.review.release import release_approved as go_on
 
 
 def bill_run(at: str) -> dict[str, Any]:
@@ -16,9 +18,7 @@ def bill_run(at: str) -> dict[str, Any]:
 
     Answers the numbers of the documents made, and the contracts that could not be billed.
     """
-    instant = dt.datetime.fromisoformat(at)
-    if instant.tzinfo is None:
-        raise ValueError(f"{at} has no offset; an instant of a schedule has one")
+    instant = _instant(at)
     result = runs.run(instant)
     return {
         "at": instant.isoformat(),
@@ -27,3 +27,21 @@ def bill_run(at: str) -> dict[str, Any]:
         "credit_notes": [note["number"] or note["id"] for note in result.credit_notes],
         "failures": result.failures,
     }
+
+
+def review_held(at: str) -> dict[str, int]:
+    """Go on with releases that were cut short, and estimate the money at risk in what came since."""
+    instant = _instant(at)
+    return {"released": go_on(instant), "estimated": refresh_estimates(instant)}
+
+
+def estimate_held_again(at: str) -> dict[str, int]:
+    """Estimate everything that is held anew: customers, prices and use have changed since."""
+    return {"estimated": refresh_estimates(_instant(at), only_new=False)}
+
+
+def _instant(at: str) -> dt.datetime:
+    instant = dt.datetime.fromisoformat(at)
+    if instant.tzinfo is None:
+        raise ValueError(f"{at} has no offset; an instant of a schedule has one")
+    return instant

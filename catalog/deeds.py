@@ -24,6 +24,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 
+class DayField(forms.DateField):
+    """A day of a deed's form, picked from a calendar."""
+
+    widget = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A line of the confirm page: what it is about, as it is now, as it will be."""

@@ -7,18 +7,22 @@ Deeds, the actions with a confirm page, are in catalog/deeds.py; columns of numb
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin import AdminSite, ShowFacets
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import display_for_field, flatten_fieldsets
 from django.contrib.admin.views.main import ERROR_FLAG
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.core.paginator import Paginator
 from django.db import IntegrityError, connections, models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -27,16 +31,25 @@ from simple_history.admin import SimpleHistoryAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from catalog.exporting import EXPORTED_UP_TO, csv_response
+from catalog.money import quantity_text
+from catalog.wording import figure
 
 if TYPE_CHECKING:  # the theme ships no types; its classes are Django's, dressed
-    from django.contrib.admin import ModelAdmin, StackedInline, TabularInline
+    from django.contrib.admin import ModelAdmin
+    from django.contrib.admin import StackedInline as ThemeStackedInline
+    from django.contrib.admin import TabularInline as ThemeTabularInline
 else:
-    from unfold.admin import ModelAdmin, StackedInline, TabularInline
+    from unfold.admin import ModelAdmin
+    from unfold.admin import StackedInline as ThemeStackedInline
+    from unfold.admin import TabularInline as ThemeTabularInline
 
 __all__ = [
     "Desk", "FactDesk", "HistoryDesk", "ModelAdmin", "QuickPaginator", "ReasonForm", "ShownInline", "StackedInline",
     "TabularInline",
 ]  # fmt: skip
+
+_Child = TypeVar("_Child", bound=models.Model)
+_Parent = TypeVar("_Parent", bound=models.Model)
 
 COUNTED_UP_TO = 10_000
 
@@ -99,6 +112,44 @@ class ReasonForm(forms.ModelForm[Any]):
         widget=UnfoldAdminTextInputWidget(),
     )
 
+    def clean(self) -> dict[str, Any]:
+        """Lines end as they are stored; as browsers send them, every saved text would look changed in the history."""
+        super().clean()
+        for name, value in self.cleaned_data.items():
+            if isinstance(value, str):
+                self.cleaned_data[name] = value.replace("\r\n", "\n")
+        return self.cleaned_data
+
+
+class PlainDecimalField(forms.DecimalField):
+    """A number to edit, without the zeros that fill the places of its column."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return quantity_text(value) if isinstance(value, Decimal) and value.is_finite() else value
+
+
+PLAIN_DECIMALS = {models.DecimalField: {"form_class": PlainDecimalField}}
+
+
+def plainly(contents: str) -> str:
+    """A number to read, of the theme's read-only field: with thousands separators, without the zeros at its end."""
+    try:
+        return figure(Decimal(contents))
+    except (ArithmeticError, ValueError):
+        return contents  # a dash where there is none
+
+
+class TabularInline(ThemeTabularInline[_Child, _Parent]):
+    """Rows of another row's page, one below the other."""
+
+    formfield_overrides = PLAIN_DECIMALS
+
+
+class StackedInline(ThemeStackedInline[_Child, _Parent]):
+    """Rows of another row's page, each as a small form."""
+
+    formfield_overrides = PLAIN_DECIMALS
+
 
 class Desk(ModelAdmin[Any]):
     """A list and a page of rows, dressed alike; the list can be had as CSV by who may view it."""
@@ -108,8 +159,21 @@ class Desk(ModelAdmin[Any]):
     paginator = QuickPaginator
     view_on_site = False
     list_per_page = 50
+    show_facets = ShowFacets.NEVER  # they count the whole table, once for each choice of each filter
+    formfield_overrides = PLAIN_DECIMALS
+    wide_fields: ClassVar[Sequence[str]] = (
+        "content",
+        "explanation",
+        "terms",
+        "charges",
+    )  # tables: no label beside them
     csv_columns: ClassVar[Sequence[str]] = ()  # as list_display, which it is when empty
     empty_hint: ClassVar[str] = ""  # what an empty list says: where its rows come from
+
+    def __init__(self, model: type[models.Model], admin_site: AdminSite) -> None:
+        super().__init__(model, admin_site)
+        numbers = [field.name for field in model._meta.concrete_fields if isinstance(field, models.DecimalField)]
+        self.readonly_preprocess_fields = dict.fromkeys(numbers, plainly)
 
     def get_urls(self) -> list[URLPattern]:
         name = f"{self.opts.app_label}_{self.opts.model_name}_export"
@@ -191,14 +255,44 @@ class HistoryDesk(RefusalMixin, SimpleHistoryAdmin, Desk):  # type: ignore[misc]
         said = {"frozen_because": self.frozen(row) if row is not None else None}
         return super().change_view(request, object_id, form_url, {**said, **(extra_context or {})})  # type: ignore[no-any-return]
 
-    def history_form_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """History is for reading: going back is an edit like any other, and frozen rows have none."""
+    def history_form_view(
+        self, request: HttpRequest, object_id: str, version_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The fields of the row's page, as they were. History is for reading: going back is an edit like any other."""
         if request.method != "GET":
             raise PermissionDenied
-        return super().history_form_view(request, *args, **kwargs)  # type: ignore[no-any-return]
+        row = self.get_object(request, object_id)
+        if row is None or not self.has_view_history_permission(request, row):
+            raise PermissionDenied
+        record = get_object_or_404(self.model.history.filter(**{self.opts.pk.attname: row.pk}), history_id=version_id)
+        shown = flatten_fieldsets(self.get_fieldsets(request, row))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{record.history_object} on {record.history_date:%Y-%m-%d at %H:%M:%S} UTC",
+            "opts": self.opts,
+            "object": row,
+            "record": record,
+            "values": [
+                (field.verbose_name, was(record, field)) for field in self.opts.concrete_fields if field.name in shown
+            ],
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/history_record.html", context)
 
     def revert_disabled(self, request: HttpRequest, obj: Any = None) -> bool:
         return True
+
+
+def was(record: Any, field: models.Field[Any, Any]) -> str:
+    """What a field held in a record of the history, for reading."""
+    if isinstance(field, models.ForeignKey):
+        try:
+            return str(getattr(record, field.name) or "-")
+        except ObjectDoesNotExist:
+            return f"#{getattr(record, field.attname)}, which is gone"
+    value = getattr(record, field.attname)
+    shown = str(display_for_field(value, field, "-"))
+    return plainly(shown) if isinstance(field, models.DecimalField) else shown
 
 
 class FactDesk(Desk):
@@ -224,6 +318,10 @@ class ShownInline(TabularInline[Any, Any]):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fields or ()
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A row that is being added has none yet."""
+        return obj is not None and bool(super().has_view_permission(request, obj))
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -317,7 +317,8 @@ def _step(
         Plan.objects.select_for_update().get(pk=version.plan_id)
         locked = PlanVersion.objects.select_for_update().get(pk=version.pk)
         step(locked, at, by)
-    version.status, version.published_at = locked.status, locked.published_at
+    for name in ("status", "published_at", "submitted_by", "approved_by", "currency", "effective_from"):
+        setattr(version, name, getattr(locked, name))
     return version
 
 

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from catalog.admin import priced, prices_in_words
 from catalog.columns import count, money, quantity, status
-from catalog.deeds import Change, Deed, DeedsMixin
+from catalog.deeds import Change, DayField, Deed, DeedsMixin
 from catalog.desks import FactDesk, HistoryDesk, ShownInline, TabularInline
 from catalog.models import PlanVersion, VersionStatus
 from catalog.wording import figure, money_words, price_words
@@ -155,7 +155,7 @@ class ApproveContract(SubmitContract):
 
 
 class EndForm(forms.Form):
-    on = forms.DateField(label="First day out", help_text="The first day that is no longer covered.")
+    on = DayField(label="First day out", help_text="The first day that is no longer covered.")
     reason = forms.CharField(label="Why", max_length=500)
 
 
@@ -187,7 +187,7 @@ class MoveForm(forms.Form):
         .order_by("plan__key", "number"),
         help_text="Lines of the same plan are moved to it.",
     )
-    on = forms.DateField(label="From", help_text="The first day at the new prices; a day in the past is adjusted.")
+    on = DayField(label="From", help_text="The first day at the new prices; a day in the past is adjusted.")
 
 
 class MoveToVersion(Deed):
@@ -224,7 +224,7 @@ class OneTimeForm(forms.Form):
     key = forms.CharField(max_length=80, help_text="Names the term, once in the contract: setup, goodwill-1.")
     description = forms.CharField(max_length=200, help_text="As printed on the invoice.")
     amount = forms.DecimalField(max_digits=24, decimal_places=4, help_text="Below zero it is a credit.")
-    on = forms.DateField(help_text="The day of the contract it belongs to.")
+    on = DayField(help_text="The day of the contract it belongs to.")
 
 
 class AddOneTime(Deed):
@@ -347,7 +347,7 @@ def terms_in_words(contract: Contract) -> list[tuple[str, str]]:
         until = f" until {line.ends_on}" if line.ends_on else ""
         said.append((f"{line.plan_version}, {figure(line.quantity)} from {line.starts_on}{until}", ""))
         version = line.plan_version
-        said += [(f"- {price}", price_words(price, version.currency)) for price in priced(version)]
+        said += [(str(price), price_words(price, version.currency)) for price in priced(version)]
     for discount in contract.discounts.in_force():
         scope = f"on {', '.join(discount.applies_to)}" if discount.applies_to else "on the whole period"
         until = f" until {discount.ends_on}" if discount.ends_on else ""

@@ -15,9 +15,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 
-from catalog.auditing import Actor, create_signed, identity, save_signed, sign, update_signed
+from catalog.auditing import Actor, create_signed, identity, sign, update_signed
 from catalog.models import Plan, PlanVersion
 from catalog.periods import local_date
 from catalog.pricing import FieldError
@@ -28,11 +28,10 @@ from contracts.drafts import (
     LineDraft,
     OneTimeDraft,
     TermsDraft,
-    terms_by_contract,
     terms_draft,
     terms_of,
 )
-from contracts.models import Contract, ContractLine, ContractStatus, Customer, Discount
+from contracts.models import Contract, ContractStatus, Customer, Discount
 
 # What the database refuses in terms of any contract, a draft's too.
 CONTRADICTIONS = ("order", "overlap", "duplicate", "invalid")
@@ -129,7 +128,7 @@ class Drafts:
             ]
             _create(rows, signature)
         for contract in self._approved:
-            sign(contract, self.at, self.by, _said("Approved", self.by))
+            sign(contract, self.at, self.by, said("Approved", self.by))
         update_signed(self._approved, status=ContractStatus.APPROVED, approved_by=identity(self.by))
         self._drafted, self._approved = [], []
 
@@ -148,7 +147,7 @@ def submit(contract: Contract, *, at: dt.datetime, by: Actor = None) -> Contract
             raise UnableToApprove([FieldError("status", "invalid", f"{locked} is {locked.status}, not a draft")])
         _demand_sound(locked)
         locked.status, locked.submitted_by = ContractStatus.REVIEW, identity(by)
-        _save(locked, Signature(at, by, _said("Submitted for approval", by)))
+        _save(locked, Signature(at, by, said("Submitted for approval", by)))
 
     return _step(contract, step)
 
@@ -167,7 +166,7 @@ def approve(contract: Contract, *, at: dt.datetime, by: Actor = None) -> Contrac
             _demand_another(locked, by)
         _demand_sound(locked)
         locked.status, locked.approved_by = ContractStatus.APPROVED, identity(by)
-        _save(locked, Signature(at, by, _said("Approved", by)))
+        _save(locked, Signature(at, by, said("Approved", by)))
 
     return _step(contract, step)
 
@@ -201,7 +200,7 @@ def amend(
             terms.one_time if one_time is None else one_time,
         )
 
-    return _amend(contract, amended, Signature(at, by, reason or _said("Amended", by)))
+    return _amend(contract, amended, Signature(at, by, reason or said("Amended", by)))
 
 
 def move_to_version(
@@ -217,68 +216,11 @@ def move_to_version(
 
     if version.plan_id != plan.pk:
         raise UnableToAmend([FieldError("version", "invalid", f"{version} is not a version of {plan.key}")])
-    signature = Signature(at, by, _said(f"Moved to {version} on {on}", by))
-    return _amend(contract, lambda locked, terms: _moved(locked, terms, version, on), signature)
+    signature = Signature(at, by, said(f"Moved to {version} on {on}", by))
+    return _amend(contract, lambda locked, terms: terms_on(locked, terms, version, on), signature)
 
 
-def move_all(
-    contracts: Sequence[int], version: PlanVersion, on: dt.date, *, at: dt.datetime, by: Actor = None
-) -> list[Contract]:
-    """`move_to_version` for many contracts (ids), all or none, in a number of queries that does not grow with them.
-
-    Raises UnableToAmend, with paths as in `contracts[3].lines[0].version`.
-    """
-    with transaction.atomic():
-        found = _locked_all(contracts)
-        moved, errors = _moves(found, version, on)
-        if errors:
-            raise UnableToAmend(errors)
-        _store_lines(moved, Signature(at, by, _said(f"Moved to {version} on {on}", by)))
-    return found
-
-
-def move_faults(contracts: Sequence[int], version: PlanVersion, on: dt.date) -> list[FieldError]:
-    """What `move_all` would be refused for now."""
-    rows = Contract.objects.select_related("customer", "seller").in_bulk(contracts)
-    return _moves([rows[pk] for pk in contracts if pk in rows], version, on)[1]
-
-
-def movable(version: PlanVersion, on: dt.date) -> QuerySet[Contract]:
-    """Approved contracts in the version's currency with a line, running on the day, on another version of its plan."""
-    lines = (
-        ContractLine.objects.in_force()
-        .filter(plan_version__plan=version.plan_id, starts_on__lte=on)
-        .exclude(plan_version=version)
-        .exclude(ends_on__lte=on)
-    )
-    rows = Contract.objects.approved().filter(currency=version.currency, pk__in=lines.values("contract"))
-    return rows.exclude(ends_on__lte=on)
-
-
-Moves = list[tuple[Contract, TermsDraft]]
-
-
-def _moves(contracts: Sequence[Contract], version: PlanVersion, on: dt.date) -> tuple[Moves, list[FieldError]]:
-    """The contracts with the terms each would have, and what is in the way of the others."""
-    terms, surroundings = terms_by_contract(contracts), Surroundings()
-    surroundings.read({contract.customer_id for contract in contracts})
-    moved: Moves = []
-    errors: list[FieldError] = []
-    for index, contract in enumerate(contracts):
-        try:
-            _demand_approved(contract)
-            after = _moved(contract, terms[contract.pk], version, on)
-            if wrong := faults(contract, after, surroundings):
-                raise UnableToAmend(wrong)
-        except UnableToAmend as unable:
-            errors += [FieldError(f"contracts[{index}].{one.path}", one.code, one.detail) for one in unable.errors]
-        else:
-            surroundings.amend(contract, after)
-            moved.append((contract, after))
-    return moved, errors
-
-
-def _moved(contract: Contract, terms: TermsDraft, version: PlanVersion, on: dt.date) -> TermsDraft:
+def terms_on(contract: Contract, terms: TermsDraft, version: PlanVersion, on: dt.date) -> TermsDraft:
     """The terms with every line of the version's plan that runs on a day standing on the version from then on."""
     lines: list[LineDraft] = []
     for line in terms.lines:
@@ -292,18 +234,6 @@ def _moved(contract: Contract, terms: TermsDraft, version: PlanVersion, on: dt.d
         detail = f"no line of {contract} is on another version of {version.plan.key} on {on}"
         raise UnableToAmend([FieldError("plan", "unknown", detail)])
     return replace(terms, lines=tuple(lines))
-
-
-def _store_lines(moved: Moves, signature: Signature) -> None:
-    rows: dict[int, list[ContractLine]] = {contract.pk: [] for contract, _ in moved}
-    for row in ContractLine.objects.in_force().filter(contract__in=list(rows)).select_related("plan_version__plan"):
-        rows[row.contract_id].append(row)
-    changes = [_difference(contract, rows[contract.pk], terms.lines) for contract, terms in moved]
-    _replace([row for gone, _ in changes for row in gone], [row for _, new in changes for row in new], signature)
-    for contract, _ in moved:
-        contract.revision += 1
-        sign(contract, signature.at, signature.by, signature.reason)
-    save_signed([contract for contract, _ in moved], ["revision"])
 
 
 def add_one_time(
@@ -321,7 +251,7 @@ def add_one_time(
     def added(locked: Contract, terms: TermsDraft) -> TermsDraft:
         return replace(terms, one_time=(*terms.one_time, OneTimeDraft(key, description, amount, on)))
 
-    return _amend(contract, added, Signature(at, by, _said(description, by)))
+    return _amend(contract, added, Signature(at, by, said(description, by)))
 
 
 def end(contract: Contract, on: dt.date, *, at: dt.datetime, by: Actor = None, reason: str = "") -> Contract:
@@ -339,7 +269,7 @@ def end(contract: Contract, on: dt.date, *, at: dt.datetime, by: Actor = None, r
         lines = [line for line in terms.lines if line.starts_on < on]
         return replace(terms, lines=tuple(_ending(line, before, on) for line in lines))
 
-    return _amend(contract, ended, Signature(at, by, reason or _said(f"Ended on {on}", by)))
+    return _amend(contract, ended, Signature(at, by, reason or said(f"Ended on {on}", by)))
 
 
 def _ending(line: LineDraft, before: dt.date | None, on: dt.date) -> LineDraft:
@@ -350,7 +280,7 @@ def _ending(line: LineDraft, before: dt.date | None, on: dt.date) -> LineDraft:
 
 def _amend(contract: Contract, change: Callable[[Contract, TermsDraft], TermsDraft], signature: Signature) -> Contract:
     def step(locked: Contract) -> None:
-        _demand_approved(locked)
+        demand_approved(locked)
         before, ended_on = terms_of(locked), locked.ends_on
         after = change(locked, before)
         if errors := faults(locked, after):
@@ -370,25 +300,25 @@ def _amend(contract: Contract, change: Callable[[Contract, TermsDraft], TermsDra
 
 def _supersede(contract: Contract, rows: Any, wanted: Sequence[Any], signature: Signature) -> bool:
     """Make the rows in force say what is wanted; rows that say it already are left alone. Whether any changed."""
-    gone, new = _difference(contract, rows, wanted)
-    _replace(gone, new, signature)
+    gone, new = difference(contract, rows, wanted)
+    replace_rows(gone, new, signature)
     return bool(gone or new)
 
 
-def _difference(contract: Contract, rows: Iterable[Any], wanted: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+def difference(contract: Contract, rows: Iterable[Any], wanted: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """The rows that no longer say anything wanted, and new ones for what none says."""
     missing = list(enumerate(wanted))
     gone = []
     for row in rows:
-        said = next((one for one in missing if _says(row, *one)), None)
-        if said is None:
+        found = next((one for one in missing if _says(row, *one)), None)
+        if found is None:
             gone.append(row)
         else:
-            missing.remove(said)
+            missing.remove(found)
     return gone, [term.row(contract, position) for position, term in missing]
 
 
-def _replace(gone: Sequence[Any], new: Sequence[Any], signature: Signature) -> None:
+def replace_rows(gone: Sequence[Any], new: Sequence[Any], signature: Signature) -> None:
     """Supersede rows of one kind by others."""
     for row in (*gone, *new):
         sign(row, signature.at, signature.by, signature.reason)
@@ -406,7 +336,8 @@ def _step(contract: Contract, step: Callable[[Contract], None]) -> Contract:
     with transaction.atomic():
         locked = _locked(contract)
         step(locked)
-    contract.status, contract.revision, contract.ends_on = locked.status, locked.revision, locked.ends_on
+    for name in ("status", "revision", "ends_on", "submitted_by", "approved_by"):
+        setattr(contract, name, getattr(locked, name))
     return contract
 
 
@@ -418,18 +349,7 @@ def _locked(contract: Contract) -> Contract:
     return locked
 
 
-def _locked_all(contracts: Sequence[int]) -> list[Contract]:
-    """As `_locked` for many, in the order of the ids; the locks are taken in that of the keys."""
-    rows = Contract.objects.select_for_update(of=("self",), no_key=True).select_related("seller")
-    found = {row.pk: row for row in rows.filter(pk__in=contracts).order_by("pk")}
-    customers = Customer.objects.select_for_update(no_key=True).order_by("pk")
-    by_key = {row.pk: row for row in customers.filter(pk__in={row.customer_id for row in found.values()})}
-    for row in found.values():
-        row.customer = by_key[row.customer_id]
-    return [found[pk] for pk in contracts if pk in found]
-
-
-def _demand_approved(contract: Contract) -> None:
+def demand_approved(contract: Contract) -> None:
     if contract.status != ContractStatus.APPROVED:
         detail = f"{contract} is not approved yet; edit the draft"
         raise UnableToAmend([FieldError("status", "invalid", detail)])
@@ -457,5 +377,5 @@ def _save(row: Any, signature: Signature) -> None:
     row.save()
 
 
-def _said(deed: str, by: Actor) -> str:
+def said(deed: str, by: Actor) -> str:
     return deed if by is not None else f"{deed} {OPERATOR}"

@@ -10,20 +10,25 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.widgets import AdminSplitDateTime
 from django.contrib.auth.models import AbstractBaseUser
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 
 from billing.models import Source
 from catalog.deeds import Change, DeedsMixin
 from catalog.deeds import Deed as ConsoleDeed
 from catalog.desks import FactDesk, HistoryDesk
-from revops.api.keys import create_key, revoke_key
+from revops.api.keys import UnableToRotate, create_key, revoke_key, rotate_key
+from revops.api.limits import RECORDS, REQUESTS, next_generation
 from revops.console import background, people
 from revops.models import ApiKey, Deed, Scope
 
 __all__ = ["ApiKeyDesk", "DeedDesk", "background", "people"]
+
+LARGEST = 1_000_000_000
 
 
 class NewKeyForm(forms.Form):
@@ -35,6 +40,31 @@ class NewKeyForm(forms.Form):
         Source.objects.order_by("key"), required=False, help_text="The only source it may report for. Empty: any."
     )
     expires_at = forms.SplitDateTimeField(required=False, widget=AdminSplitDateTime, help_text="Empty: never.")
+    requests_per_minute = forms.IntegerField(
+        min_value=1,
+        max_value=LARGEST,
+        required=False,
+        help_text=f"Calls other than reporting events. Empty: {REQUESTS:,}.",
+    )
+    records_per_minute = forms.IntegerField(
+        min_value=1, max_value=LARGEST, required=False, help_text=f"Records of events. Empty: {RECORDS:,}."
+    )
+
+    def clean_expires_at(self) -> dt.datetime | None:
+        expires_at: dt.datetime | None = self.cleaned_data["expires_at"]
+        if expires_at is not None and expires_at <= timezone.now():
+            raise ValidationError("This is past: such a key would never work.")
+        return expires_at
+
+
+class RotateForm(forms.Form):
+    overlap = forms.TypedChoiceField(
+        label="The old key works for another",
+        choices=[(1, "hour"), (24, "day"), (7 * 24, "week"), (0, "0 seconds: it stops at once")],
+        initial=24,
+        coerce=int,
+        help_text="Time to put the new one in its place. It never works longer than it would have.",
+    )
 
 
 class RevokeKey(ConsoleDeed):
@@ -60,8 +90,12 @@ class ApiKeyDesk(DeedsMixin, HistoryDesk):
     list_select_related = ["source"]
     search_fields = ["name", "prefix"]
     ordering = ["-created_at"]
-    fields = ["name", "prefix", "scopes", "source", "expires_at", "revoked_at", "created_at", "created_by"]
-    readonly_fields = ["prefix", "scopes", "source", "revoked_at", "created_at", "created_by"]
+    fields = [
+        "name", "prefix", "scopes", "source", "expires_at", "requests_per_minute", "records_per_minute", "revoked_at",
+        "created_at", "created_by", "last_used_at",
+    ]  # fmt: skip
+    readonly_fields = ["prefix", "scopes", "source", "revoked_at", "created_at", "created_by", "last_used_at"]
+    change_form_template = "admin/revops/apikey/change_form.html"
     deeds = (RevokeKey(),)
 
     @admin.display(description="works", boolean=True)
@@ -72,6 +106,45 @@ class ApiKeyDesk(DeedsMixin, HistoryDesk):
         """A key is revoked; who had which right, and when, stays known."""
         return False
 
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        transaction.on_commit(next_generation)
+
+    def get_urls(self) -> list[URLPattern]:
+        rotate = path("<int:pk>/rotate/", self.admin_site.admin_view(self.rotate_view), name="revops_apikey_rotate")
+        return [rotate, *super().get_urls()]
+
+    def rotate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """A new secret for the same rights; the old one works on for a while."""
+        if not (self.has_add_permission(request) and self.has_change_permission(request)):
+            raise PermissionDenied
+        key = self.get_object(request, str(pk))
+        if key is None:
+            raise Http404
+        at = timezone.now()
+        form = RotateForm(request.POST or None)
+        context = {"title": f"Rotate {key}", "form": form, "old": key}
+        if form.is_valid():
+            works_until = at + dt.timedelta(hours=form.cleaned_data["overlap"])
+            try:
+                new, secret = rotate_key(key, works_until=works_until, at=at, by=request.user)  # type: ignore[arg-type]
+            except UnableToRotate as refusal:
+                form.add_error(None, str(refusal))
+            else:
+                key.refresh_from_db()
+                self.log_addition(request, new, f"Made in place of {key.prefix}...")
+                self.log_change(
+                    request, key, f"Replaced by {new.prefix}...; works until {key.expires_at:%Y-%m-%d %H:%M %Z}"
+                )
+                context |= {"key": new, "secret": secret}
+        return self.page(request, context)
+
+    def page(self, request: HttpRequest, context: Mapping[str, Any]) -> HttpResponse:
+        """A form of ours, or once it is done the secret."""
+        shared = {**self.admin_site.each_context(request), "opts": self.opts}
+        shared["api"] = request.build_absolute_uri("/api/v1")
+        return TemplateResponse(request, "admin/revops/apikey/add.html", {**shared, **context})
+
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -79,7 +152,7 @@ class ApiKeyDesk(DeedsMixin, HistoryDesk):
         if not self.has_add_permission(request):
             raise PermissionDenied
         form = NewKeyForm(request.POST or None)
-        context = {**self.admin_site.each_context(request), "title": "New API key", "opts": self.opts, "form": form}
+        context: dict[str, Any] = {"title": "New API key", "form": form}
         if form.is_valid():
             asked = form.cleaned_data
             context["key"], context["secret"] = create_key(
@@ -88,10 +161,12 @@ class ApiKeyDesk(DeedsMixin, HistoryDesk):
                 at=timezone.now(),
                 source=asked["source"].key if asked["source"] else None,
                 expires_at=asked["expires_at"],
+                requests_per_minute=asked["requests_per_minute"],
+                records_per_minute=asked["records_per_minute"],
                 by=request.user.get_username(),
             )
             self.log_addition(request, context["key"], "Key made")
-        return TemplateResponse(request, "admin/revops/apikey/add.html", context)
+        return self.page(request, context)
 
 
 @admin.register(Deed)

@@ -27,7 +27,7 @@ REFUSED_PIECE_WITHIN = 1.0  # and how long it may pause
 REFUSED_BYTES = 256 * 1024 * 1024
 
 
-class Worker(ThreadWorker):
+class Worker(ThreadWorker):  # type: ignore[misc]  # the server has no types
     """The main loop looks once a second for requests that are overdue."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -39,7 +39,7 @@ def _written_out(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode()
 
 
-class ServerLog(Logger):
+class ServerLog(Logger):  # type: ignore[misc]  # the server has no types
     """gunicorn's own log, in the same way."""
 
     def setup(self, cfg: Config) -> None:

@@ -153,6 +153,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
     "COLORS": COLOURS,
+    "DASHBOARD_CALLBACK": "revops.console.today.dashboard",
     "STYLES": [lambda request: static("console/console.css")],
 }
 

@@ -4,11 +4,11 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from revops.api import catalog, contracts, customers, invoices, migrating, plans, problems
+from revops.api import catalog, contracts, customers, invoices, migrating, plan_versions, plans, problems, quarantine
 from revops.api.calculating import Calculate
 from revops.api.corrections import Corrections
 from revops.api.docs import docs
-from revops.api.events import events
+from revops.api.events import Events
 from revops.api.health import healthz
 from revops.api.lineage import LineEvents
 from revops.api.schema import schema
@@ -16,7 +16,7 @@ from revops.api.usage import Preview, Usage
 
 doors = [
     path("corrections", Corrections.as_view(), name="corrections"),
-    path("events", events, name="events"),
+    path("events", Events.as_view(), name="events"),
     path("usage", Usage.as_view(), name="usage"),
     path("customers/<str:key>/preview", Preview.as_view(), name="preview"),
     path("invoices", invoices.Invoices.as_view(), name="invoices"),
@@ -28,9 +28,11 @@ doors = [
     path("calculate", Calculate.as_view(), name="calculate"),
     *catalog.addresses,
     *plans.addresses,
+    *plan_versions.addresses,
     *migrating.addresses,
     *customers.addresses,
     *contracts.addresses,
+    *quarantine.addresses,
 ]
 
 urlpatterns = [
@@ -40,7 +42,6 @@ urlpatterns = [
     path("api/v1/", include((doors, "api"))),
     path("api/schema", schema, name="schema"),
     path("api/docs", docs, name="docs"),
-    path("api/", RedirectView.as_view(url="/api/docs")),
 ]
 
 handler400 = problems.bad_request

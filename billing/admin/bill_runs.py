@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -20,14 +22,14 @@ class FaultInline(ShownInline):
 @admin.register(BillRun)
 class BillRunDesk(FactDesk):
     list_display = [
-        "started_at", "outcome", "at", "started_by", "took_figure", "closed_figure", "invoices_figure",
+        "started_at", "outcome", "as_of", "started_by", "took_figure", "closed_figure", "invoices_figure",
         "credit_notes_figure", "faults_figure",
     ]  # fmt: skip
     list_filter = ["at"]
     date_hierarchy = "at"
     ordering = ["-started_at"]
-    fields = [("started_at", "finished_at"), ("at", "started_by"), ("closed", "invoices", "credit_notes", "faults")]
-    readonly_fields = ["started_by"]
+    fields = [("started_at", "finished_at"), ("as_of", "started_by"), ("closed", "invoices", "credit_notes", "faults")]
+    readonly_fields = ["as_of", "started_by"]
     inlines = [FaultInline]
     empty_hint = "The schedule runs billing every hour; “Run billing now” is on the list of invoices."
     closed_figure = count("closed", title="periods closed")
@@ -38,6 +40,10 @@ class BillRunDesk(FactDesk):
     @admin.display(description="outcome")
     def outcome(self, run: BillRun) -> SafeString:
         return outcome_label(run)
+
+    @admin.display(description="billed as of", ordering="at")
+    def as_of(self, run: BillRun) -> dt.datetime:
+        return run.at
 
     @admin.display(description="started by", ordering="by")
     def started_by(self, run: BillRun) -> str:

@@ -14,7 +14,7 @@ from django.db.models import Count, Min, Prefetch, Sum
 
 from billing.admin.customer_charts import charts_of
 from billing.admin.invoice_page import grouped
-from billing.admin.standing import guessed, named, names_of, open_amounts
+from billing.admin.standing import credit_left, guessed, named, names_of, open_amounts
 from billing.admin.timeline import timeline_of
 from billing.invoicing.preview import Preview, preview_documents
 from billing.invoicing.tracing import chains
@@ -23,6 +23,7 @@ from catalog.periods import Period
 from contracts.models import ContractLine, Customer
 
 LATEST = 12  # documents shown
+SHEETS = 6  # next documents shown with their lines; of more contracts, only what they come to
 
 
 def overview_of(customer: Customer, at: dt.datetime, *, range_name: str, user: Any) -> dict[str, Any]:
@@ -42,10 +43,11 @@ def overview_of(customer: Customer, at: dt.datetime, *, range_name: str, user: A
         "aliases": list(customer.aliases.order_by("subject")),
         "contacts": list(customer.contacts.order_by("email")),
         "contracts": contracts,
-        "timeline": timeline_of(customer, [contract.pk for contract in contracts]),
+        "timeline": timeline_of(customer, [contract.pk for contract in contracts], user),
     }
     if user.has_perm("billing.view_invoice"):
-        context |= {"sheets": [sheet_of(one) for one in shown], "no_preview": faults}
+        sheets = [sheet_of(one) for one in shown[:SHEETS]]
+        context |= {"sheets": sheets, "more": [one.document for one in shown[SHEETS:]], "no_preview": faults}
         context |= documents_of(customer, at.astimezone(zone).date())
     if user.has_perm("billing.view_bucket"):
         period = next((Period(one.document.period_starts_at, one.document.period_ends_at) for one in shown), None)
@@ -73,6 +75,7 @@ def documents_of(customer: Customer, today: dt.date) -> dict[str, Any]:
     return {
         "documents": [(document, *due_state(document, today)) for document in latest],
         "document_count": customer.invoices.count(),
+        "credit_left": credit_left(customer),
         "owed": [(currency, owed, overdue or 0) for _, currency, owed, overdue in open_amounts([customer.pk], today)],
     }
 

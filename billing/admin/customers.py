@@ -35,10 +35,11 @@ class CustomerList(ChangeList):  # type: ignore[misc]
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.result_list = list(self.result_list)
-        standing = standing_of(self.result_list, timezone.now().date())
-        for customer in self.result_list:
+        customers: list[Any] = list(self.result_list)  # type: ignore[has-type]
+        standing = standing_of(customers, timezone.now().date())
+        for customer in customers:
             customer.standing = standing[customer.pk]
+        self.result_list = customers
 
     def url_for_result(self, result: Any) -> str:
         return reverse("admin:contracts_customer_overview", args=[result.pk])

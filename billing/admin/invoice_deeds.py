@@ -9,7 +9,8 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
+from django.http import HttpRequest, HttpResponse
 
 from billing.invoicing.crediting import UnableToDiscard, UnableToVoid, discard_draft, void_invoice
 from billing.invoicing.issuing import UnableToIssue, issue
@@ -23,6 +24,10 @@ class DocumentDeed(Deed):
 
     def title(self, row: Invoice) -> str:
         return f"{row}, {row.customer}, contract {row.contract}, {period_words(row.period_start, row.period_end)}"
+
+    def run(self, desk: Any, request: HttpRequest, rows: QuerySet[Any]) -> HttpResponse:
+        """In the order they were made, whatever the list is sorted by: so the numbers follow it."""
+        return super().run(desk, request, rows.order_by("pk"))
 
     def overall(self, rows: Sequence[Invoice]) -> str:
         """How many documents are chosen, and what they come to in each currency."""

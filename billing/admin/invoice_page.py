@@ -53,7 +53,7 @@ class ShownLine:
 
     @property
     def net(self) -> Decimal:
-        return self.line.amount + exact_sum(one.line.amount for one in self.discounts)
+        return exact_sum([self.line.amount, *(one.line.amount for one in self.discounts)])
 
     @property
     def gist(self) -> dict[str, str]:
@@ -279,4 +279,4 @@ def _left_of(document: Invoice, spent: Iterable[CreditUse]) -> Decimal:
     """What is left of a credit note."""
     if document.document != Document.CREDIT_NOTE or document.status != InvoiceStatus.ISSUED:
         return Decimal(0)
-    return -document.total - exact_sum(use.amount for use in spent if use.returned_at is None)
+    return -exact_sum([document.total, *(use.amount for use in spent if use.returned_at is None)])

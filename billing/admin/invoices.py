@@ -78,7 +78,7 @@ class DocumentDesk(DeedsMixin, FactDesk):
     state = status("status", good=["issued"], warn=["draft"], bad=["voided"])
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return cast(QuerySet[Any], super().get_queryset(request).select_related("customer", "contract", "seller"))
+        return super().get_queryset(request).select_related("customer", "contract", "seller")
 
     @admin.display(description="number", ordering="number")
     def number_and_purpose(self, invoice: Invoice) -> SafeString:
@@ -129,7 +129,7 @@ def _title(document: Invoice) -> str:
 
 @admin.register(Invoice)
 class InvoiceDesk(DocumentDesk):
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         said = {
             "may_run_billing": request.user.has_perm("billing.run_billing"),
             "draft_count": Invoice.objects.drafts().count(),
@@ -156,7 +156,7 @@ class InvoiceDesk(DocumentDesk):
                 raise PermissionDenied
             chosen = [pk for pk in request.POST.getlist(admin.helpers.ACTION_CHECKBOX_NAME) if pk.isdecimal()]
             if chosen:
-                return deed.run(self, request, self.get_queryset(request).filter(pk__in=chosen).order_by("pk"))
+                return deed.run(self, request, self.get_queryset(request).filter(pk__in=chosen))
             messages.error(request, "No draft is chosen. Tick the ones to work on.")
             return HttpResponseRedirect(request.get_full_path())
         context = {

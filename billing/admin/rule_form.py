@@ -152,13 +152,17 @@ class RuleForm(ReasonForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        source = self.instance.source if self.instance.pk else cleaned.get("source")
-        if self.errors or not isinstance(source, Source):
+        if self.errors:
             return cleaned
         rule = self.instance if self.instance.pk else None
-        for error in problems(source, self.terms(), rule):
+        for error in problems(self.source(), self.terms(), rule):
             self.add_error(self._input_of(error.path), error.detail[:1].upper() + error.detail[1:] + ".")
         return cleaned
+
+    def source(self) -> Source:
+        """Whose rule it is; a rule that is kept stays with its source."""
+        source: Source = self.instance.source if self.instance.pk else self.cleaned_data["source"]
+        return source
 
     def terms(self) -> RuleTerms:
         """The rule that a form without errors says."""

@@ -47,8 +47,9 @@ class SourceDesk(HistoryDesk):
     rules_figure = count("rules_in_force", title="rules")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Source]:
-        rows = with_last_heard(super().get_queryset(request))
-        return rows.annotate(rules_in_force=Count("rules", filter=Q(rules__is_active=True)))
+        rows: QuerySet[Any] = with_last_heard(super().get_queryset(request))
+        in_force: QuerySet[Any] = rows.annotate(rules_in_force=Count("rules", filter=Q(rules__is_active=True)))
+        return in_force
 
     def get_readonly_fields(self, request: HttpRequest, obj: Source | None = None) -> list[str]:
         # The key is part of the identity of every event it ever reported.
@@ -85,7 +86,8 @@ class SourceDesk(HistoryDesk):
 
     def get_urls(self) -> list[URLPattern]:
         def address(route: str, view: Any, name: str) -> URLPattern:
-            return path(route, self.admin_site.admin_view(view), name=f"billing_source_{name}")
+            found: URLPattern = path(route, self.admin_site.admin_view(view), name=f"billing_source_{name}")
+            return found
 
         return [
             address("<int:pk>/try/", self.try_view, "try"),
@@ -143,8 +145,10 @@ class SourceDesk(HistoryDesk):
         source = self._seen(request, pk)
         if not request.user.has_perm("quarantine.view_heldrecord"):
             raise PermissionDenied
-        tried = trials_of_held(source, timezone.now())
-        return self._page(request, source, "try_held", f"Held records of {source} against its rules", tried)
+        over_held = trials_of_held(source, timezone.now())
+        return self._page(
+            request, source, "try_held", f"Held records of {source} against its rules", {"over_held": over_held}
+        )
 
     def _page(self, request: HttpRequest, source: Source, name: str, title: str, said: dict[str, Any]) -> HttpResponse:
         context = {

@@ -14,7 +14,7 @@ from decimal import Decimal
 from django.db import connection
 from django.db.models import Count, Q, QuerySet, Sum
 
-from billing.models import HeldRecord, HeldStatus, Invoice
+from billing.models import CreditUse, HeldRecord, HeldStatus, Invoice
 from contracts.models import Customer, CustomerAlias
 
 
@@ -53,6 +53,18 @@ def open_amounts(customers: Iterable[int], today: dt.date) -> list[tuple[int, st
     return list(sums.order_by("currency").values_list("customer", "currency", "owed", "overdue"))
 
 
+def credit_left(customer: Customer) -> list[tuple[str, Decimal]]:
+    """(currency, what is left of the customer's credit notes), where something is."""
+    left: dict[str, Decimal] = defaultdict(Decimal)
+    notes = Invoice.objects.credit_notes().issued().filter(customer=customer)
+    for currency, total in notes.order_by().values_list("currency").annotate(total=Sum("total")):
+        left[currency] -= total
+    uses = CreditUse.objects.standing().filter(credit_note__in=notes).order_by()
+    for currency, spent in uses.values_list("credit_note__currency").annotate(spent=Sum("amount")):
+        left[currency] -= spent
+    return [(currency, amount) for currency, amount in sorted(left.items()) if amount > 0]
+
+
 _LAST_USE = """
     SELECT asked.customer_id, max(latest.starts_at)
     FROM unnest(%s::bigint[]) AS asked (customer_id)
@@ -70,7 +82,7 @@ def last_uses(customers: Iterable[int]) -> list[tuple[int, dt.datetime]]:
     """(customer id, start of the last quarter of an hour with use), where there was any."""
     with connection.cursor() as cursor:
         cursor.execute(_LAST_USE, [list(customers)])
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def held_of(customers: Sequence[Customer]) -> dict[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 from django.db.models import Q
 from django.urls import reverse
 
-from billing.models import Correction, Invoice
+from billing.models import Correction, CorrectionKind, Invoice
 from catalog.wording import money_words
 from contracts.models import Contact, Contract, Customer, CustomerAlias
 
 EACH = 20
 SHOWN = 30
+CORRECTIONS_READ = 200
 
 VERBS = {"+": "added", "~": "changed", "-": "removed"}
 
@@ -31,13 +33,16 @@ class Change:
     link: str = ""
 
 
-def timeline_of(customer: Customer, contracts: Sequence[int]) -> list[Change]:
-    """The latest changes of the customer, its names, contacts, contracts, documents and events. Six queries."""
-    found = [
-        *_histories(customer, contracts),
-        *_documents(customer),
-        *_corrections(customer),
-    ]
+def timeline_of(customer: Customer, contracts: Sequence[int], user: Any) -> list[Change]:
+    """The latest changes of the customer, its names, contacts, contracts, documents and events that a user may see.
+
+    Six queries at most.
+    """
+    found = list(_histories(customer, contracts))
+    if user.has_perm("billing.view_invoice"):
+        found += _documents(customer)
+    if user.has_perm("billing.view_correction"):
+        found += _corrections(customer)
     return sorted(found, key=lambda one: one.at, reverse=True)[:SHOWN]
 
 
@@ -89,7 +94,12 @@ def _documents(customer: Customer) -> Iterable[Change]:
 
 
 def _corrections(customer: Customer) -> Iterable[Change]:
-    rows = Correction.objects.filter(customer_id=customer.pk).order_by("-occurred_at")
-    for row in rows[:EACH]:
-        verb = "taken back" if row.kind == "void" else "replaced"
-        yield Change(row.made_at, row.made_by, f"Event {row.event_id[:60]} {verb}", row.reason)
+    """Corrections of one kind that were made at once, for one reason, are one change."""
+    rows = Correction.objects.filter(customer_id=customer.pk).order_by("-occurred_at")[:CORRECTIONS_READ]
+    together: dict[tuple[dt.datetime, str, str, str], list[Correction]] = defaultdict(list)
+    for row in rows:
+        together[row.made_at, row.kind, row.reason, row.made_by].append(row)
+    for (made_at, kind, reason, made_by), ones in together.items():
+        verb = "taken back" if kind == CorrectionKind.VOID else "replaced"
+        which = f"Event {ones[0].event_id[:60]}" if len(ones) == 1 else f"{len(ones)} events"
+        yield Change(made_at, made_by, f"{which} {verb}", reason)

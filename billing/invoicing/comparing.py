@@ -55,10 +55,10 @@ class Difference:
     @property
     def is_large(self) -> bool:
         """Whether somebody should look twice: the charges, or what is corrected, moved by a quarter or more."""
-        if self.percent is not None and abs(self.percent) >= LARGE:
-            return True
-        base = abs(self.before if self.previous is not None else self.now)
-        return bool(self.adjusted) and abs(self.adjusted) * 100 >= LARGE * base
+        compared = self.previous is not None
+        base = abs(self.before if compared else self.now)
+        moved = compared and bool(self.before) and abs(self.now - self.before) * 100 >= LARGE * base
+        return moved or (bool(self.adjusted) and abs(self.adjusted) * 100 >= LARGE * base)
 
 
 def percent_of_change(before: Decimal, now: Decimal) -> Decimal | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import transaction
 
 from billing.models import CreditUse, Document, Invoice, InvoiceLine, InvoiceStatus, PeriodClose
@@ -87,7 +86,7 @@ def _waive(invoice: Invoice, contract: Contract, at: dt.datetime, by: Actor) -> 
             amount=-invoice.subtotal,
             on=_waiver_day(contract, invoice),
             at=at,
-            by=by if isinstance(by, AbstractBaseUser) else None,
+            by=by,
         )
     except UnableToAmend as unable:
         raise UnableToVoid(f"The contract cannot take the waiver: {unable}") from unable

@@ -22,7 +22,7 @@ from catalog.models import PlanVersion
 from catalog.money import exact_sum
 from catalog.periods import Period
 from catalog.pricing import FieldError, InvalidPrice
-from contracts import lifecycle
+from contracts import moving
 from contracts.models import Contract
 from contracts.queries import PriceBook, UnreadableContract, agreements, for_rating
 from contracts.terms import Agreement, TaxTerms, Terms
@@ -80,8 +80,8 @@ def migrate(
     with transaction.atomic():
         compared = shadows(contracts, version)
         if dry_run:
-            return Migration(compared, lifecycle.move_faults(contracts, version, on))
-        lifecycle.move_all(contracts, version, on, at=at, by=by)
+            return Migration(compared, moving.move_faults(contracts, version, on))
+        moving.move_all(contracts, version, on, at=at, by=by)
     return Migration(compared, [])
 
 

@@ -38,16 +38,16 @@ class Correction:
 
     @property
     def quantity_after(self) -> Decimal:
-        return self.quantity_before + self.line.quantity
+        return Decimal(self.quantity_before + self.line.quantity)
 
     @property
     def less(self) -> Decimal:
         """How much the quantity fell."""
-        return -self.line.quantity
+        return Decimal(-self.line.quantity)
 
     @property
     def amount_after(self) -> Decimal:
-        return self.amount_before + self.line.amount
+        return Decimal(self.amount_before + self.line.amount)
 
 
 def name_of_entry(line: InvoiceLine) -> EntryName:
@@ -84,7 +84,7 @@ def corrections(
 
 def amendments(contract: Contract, until: dt.datetime) -> list[Any]:
     """The rows of a contract's history, up to an instant, with which its terms changed; the oldest first."""
-    rows = contract.history.filter(history_date__lte=until).select_related("history_user")  # type: ignore[attr-defined]
+    rows = contract.history.filter(history_date__lte=until).select_related("history_user")
     changes, revision = [], 0
     for row in rows.order_by("history_date", "history_id"):
         if row.revision > revision:

@@ -137,8 +137,8 @@ class Sources:
         self.known: set[str] = set()
 
     def declare(self, key: str) -> None:
-        if key in self.known or len(key) > MAX_ATTRIBUTE:
-            return
+        if key in self.known or len(key) > MAX_ATTRIBUTE or "\0" in key:
+            return  # known, or of a form that no source has: ingestion judges the record
         if not Source.objects.filter(key=key).exists():
             source = Source(key=key)
             sign(source, self.at, None, "Created by an import")

@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 
 class UnableToIngest(Exception):
-    """A database does not answer. Nothing was accepted: send the batch again, with the same ids."""
+    """A database does not answer, or fails. Nothing was accepted: send the batch again, with the same ids."""
 
 
 class _DirectoryChanged(Exception):
@@ -111,7 +111,7 @@ def ingest(
 
     `door` says how it came (api, import, scenario ...); `bound_source` is the only source the sender may report for.
     Both databases have committed when it returns. Raises NotABatch for a body that is none, and UnableToIngest
-    when a database does not answer; then nothing was accepted, and a repeat is safe.
+    when a database does not answer or fails; then nothing was accepted, and a repeat is safe.
     """
     raws = decode_batch(batch) if isinstance(batch, bytes) else list(batch)
 
@@ -154,13 +154,16 @@ def _attempt(
         except (DatabaseError, InterfaceError) as error:
             if attempt < ATTEMPTS and _may_pass(error):
                 continue
-            if not isinstance(error, OperationalError | InterfaceError):
-                raise
-            logger.error("A batch could not be taken in: %s", error)
-            raise UnableToIngest(
-                "The database does not answer. Nothing was accepted; send the batch again with the same ids."
-            ) from error
+            raise _unable(error) from error
     raise UnableToIngest("Customers or meters change faster than a batch is labelled; send it again.")
+
+
+def _unable(error: Exception) -> UnableToIngest:
+    """Away, or at fault: for the sender it is the same. What is a fault is logged with all there is to know."""
+    is_away = isinstance(error, OperationalError | InterfaceError)
+    logger.error("A batch could not be taken in: %s", error, exc_info=None if is_away else error)
+    cause = "The database does not answer." if is_away else "The database failed to store the batch."
+    return UnableToIngest(f"{cause} Nothing was accepted; send the batch again with the same ids.")
 
 
 def _may_pass(error: Exception) -> bool:

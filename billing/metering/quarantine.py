@@ -100,7 +100,7 @@ IS_ANY_OPEN = "SELECT EXISTS (SELECT 1 FROM quarantine_heldrecord WHERE status =
 
 SUPERSEDE = """
     UPDATE quarantine_heldrecord SET status = 'superseded', resolved_at = %s
-    WHERE status = 'open' AND reason <> 'conflict' AND key = ANY (%s)
+    WHERE status = 'open' AND current_reason <> 'conflict' AND key = ANY (%s)
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
@@ -12,13 +13,14 @@ from billing.models import ReceiptCount, Source
 OURS = ("release", "replay")  # doors by which staff take in what is held: that is not the source reporting
 
 
-def with_last_heard(rows: QuerySet[Source]) -> QuerySet[Source]:
+def with_last_heard(rows: QuerySet[Any]) -> QuerySet[Any]:
     """Sources with `heard_at`, when each last reported anything; None where it never did.
 
     Read from the end of the index of counts by source: the same cost however much a source has sent.
     """
     counts = ReceiptCount.objects.filter(source=OuterRef("key")).exclude(receipt__door__in=OURS)
-    return rows.annotate(heard_at=Subquery(counts.order_by("-pk").values("receipt__received_at")[:1]))
+    heard: QuerySet[Any] = rows.annotate(heard_at=Subquery(counts.order_by("-pk").values("receipt__received_at")[:1]))
+    return heard
 
 
 def last_heard(sources: Iterable[str]) -> dict[str, dt.datetime]:

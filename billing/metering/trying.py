@@ -127,7 +127,7 @@ def _place_of_fault(body: bytes) -> str:
     except UnicodeDecodeError as error:
         return f"This is not UTF-8: {error.reason} (byte {error.start})."
     except (ValueError, RecursionError) as error:
-        said, _, tail = str(error).partition(" (byte ")
+        said, _, tail = str(error).removeprefix("JSON is malformed: ").partition(" (byte ")
         place = tail.rstrip(")")
         if not place.isdecimal():
             return f"This is not JSON: {said}."
@@ -178,13 +178,17 @@ def _text(value: int | Decimal | str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What would become of a record under some rules: label or reason, and the rule that stops it, if one does."""
+    """What would become of a record under some rules: label or reason, and the rule that stops it, if one does.
+
+    `known` as in a trial.
+    """
 
     decision: Label | Held
     type: str
     subject: str
     original: Original | None
     stop: Stop | None
+    known: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +223,15 @@ def fates(raws: Iterable[bytes], rules: Rules, directory: Directory, at: dt.date
     for record in records:
         apply_rules(rules, record, arrival)
     directory.look_up({record.subject for record in records})
+    known = _known(records)
     return [
-        Fate(decide_at(record, directory, arrival), record.type, record.subject, record.original, record.stop)
+        Fate(
+            decision=decide_at(record, directory, arrival),
+            type=record.type,
+            subject=record.subject,
+            original=record.original,
+            stop=record.stop,
+            known=known.get(record.key or b"", ""),
+        )
         for record in records
     ]

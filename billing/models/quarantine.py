@@ -88,7 +88,7 @@ class HeldRecord(Fact):
         ]
 
     def __str__(self) -> str:
-        return f"{self.reason}: {self.source} {self.event_id}"
+        return f"{self.reason}: {self.source or 'no source'} {self.event_id or '(no id)'}"
 
 
 class Sighting(Fact):
@@ -188,7 +188,7 @@ class Proposal(Fact):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} ({self.pk})"
+        return f"Proposal {self.pk}: {self.get_kind_display()}"
 
     @property
     def is_undecided(self) -> bool:

@@ -20,10 +20,10 @@ from django.db import connections, transaction
 from msgspec import Struct
 
 from billing.metering.decoding import Record, datetime_of, decode_data
-from billing.metering.directory import Directory, MeterPlan, current_directory, meter_plan
+from billing.metering.directory import Directory, MeterPlan, meter_plan
 from billing.metering.labelling import Held, read_meters
 from billing.review.alike import QUARANTINE
-from billing.review.choosing import COLUMNS, HeldRow, as_labelled, held_row
+from billing.review.choosing import COLUMNS, HeldRow, as_labelled, directory_now, held_row
 from billing.review.price_guide import PriceGuide, Tariff, used_in_months, usual_values
 from billing.review.replacing import counted_under
 from billing.review.suggestions import LIKELY, best_customers, closest_types, known_names, known_types
@@ -82,7 +82,7 @@ def refresh_estimates(at: dt.datetime, *, only_new: bool = True) -> int:
         rows = _to_estimate(only_new, after)
         if not rows:
             return done
-        _store(estimate(rows, current_directory()), at)
+        _store(estimate(rows, directory_now()), at)
         done += len(rows)
         after = rows[-1].id
 
@@ -263,10 +263,10 @@ def _priced(cases: Sequence[_Case]) -> Iterable[Estimated]:
         for share in case.shares:
             bought = together.setdefault(_place(case, share), _Bought(share.meter, case.day))
             bought.quantity += share.quantity or ZERO
-    used = used_in_months(place for place in together if place[0] is not None)  # type: ignore[misc]
-    for place, bought in together.items():
-        bought.tariff = guide.tariff(place[0], place[1], bought.day)
-        events, total = used.get(place, (0, ZERO))  # type: ignore[call-overload]
+    used = used_in_months((place[0], *place[1:]) for place in together if place[0] is not None)
+    for (customer_id, meter_id, month), bought in together.items():
+        bought.tariff = guide.tariff(customer_id, meter_id, bought.day)
+        events, total = used.get((customer_id or 0, meter_id, month), (0, ZERO))
         bought.before = Decimal(events) if bought.meter.aggregation == Aggregation.COUNT else total
     for case in cases:
         yield _estimated(case, [(share, together[_place(case, share)]) for share in case.shares])

@@ -11,7 +11,7 @@ import msgspec
 from django.db import connections
 
 from billing.metering.decoding import Record, decode_record, instant_of
-from billing.metering.directory import Directory, current_directory
+from billing.metering.directory import Directory, current_directory, directory_version, forget_directory
 from billing.metering.rule_kinds import RuleTerms
 from billing.metering.rules import Condition, apply_rules
 from billing.review.alike import QUARANTINE, GroupKey
@@ -159,6 +159,15 @@ def held_rows(ids: Sequence[int]) -> list[HeldRow]:
         return [held_row(row) for row in cursor.fetchall()]
 
 
+def directory_now() -> Directory:
+    """What records are labelled by at this moment. The one kept in memory is only sure to be so inside a batch."""
+    directory = current_directory()
+    if directory.version is not None and directory.version != directory_version():
+        forget_directory()
+        directory = current_directory()
+    return directory
+
+
 def matching(match: Match) -> Iterator[HeldRow]:
     """The open records of a source, under no standing proposal, that a rule with this match would catch.
 
@@ -167,7 +176,7 @@ def matching(match: Match) -> Iterator[HeldRow]:
     if match.is_empty:
         return
     condition = Condition(match.terms("discard"))
-    directory = current_directory()
+    directory = directory_now()
     with connections[QUARANTINE].chunked_cursor() as cursor:
         cursor.execute(_OF_SOURCE, [match.source])
         for row in cursor:

@@ -16,6 +16,8 @@ from billing.review.suggestions import Names, Suggestion, closest_types, known_n
 
 MOST_SHOWN = 20_000  # characters of what cannot be shown as JSON
 
+MOST_COMPARED = 2_000_000  # names with subjects, for one page
+
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=str).decode
 
 
@@ -28,6 +30,18 @@ def readable(raw: bytes) -> dict[str, Any] | str:
     except (ValueError, ArithmeticError, RecursionError, TypeError):
         text = raw.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
         return text[:MOST_SHOWN]
+
+
+def verbatim(raw: bytes) -> msgspec.Raw | str:
+    """What came, to be put into a JSON document as it is; its text where it is no JSON object."""
+    found = readable(raw)
+    return found if isinstance(found, str) else msgspec.Raw(raw)
+
+
+def pretty(raw: bytes) -> str:
+    """What came, indented where it is JSON, every number and text as it was written."""
+    found = readable(raw)
+    return found if isinstance(found, str) else msgspec.json.format(raw, indent=2).decode()
 
 
 def row_of(record: HeldRecord) -> HeldRow:
@@ -62,18 +76,22 @@ def contradictions(records: Iterable[HeldRecord]) -> Mapping[UUID, list[Differen
 
 
 def suggestions(records: Sequence[HeldRecord]) -> list[list[Suggestion]]:
-    """What each of a page of records was probably meant to be, the best first; three queries at most."""
+    """What each of a page of records was probably meant to be, the best first; three queries at most.
+
+    Of very many subjects and customers, the first subjects are compared.
+    """
     wants_customer = any(one.current_reason == "unknown_customer" for one in records)
     wants_type = any(one.current_reason == "unknown_event_type" for one in records)
     names = known_names() if wants_customer else None
     types = known_types() if wants_type else []
+    affordable = MOST_COMPARED // max(1, len(names.texts)) if names else len(records)
     known: dict[tuple[str, str], list[Suggestion]] = {}
     found = []
     for record in records:
         asked = (record.current_reason, record.alike)
-        if asked not in known:
+        if asked not in known and len(known) < affordable:
             known[asked] = _suggested(record.current_reason, record.subject, record.type, names, types)
-        found.append(known[asked])
+        found.append(known.get(asked, []))
     return found
 
 

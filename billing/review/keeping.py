@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connections, transaction
 
-from billing.metering.directory import current_directory
 from billing.metering.places import DATA, Place
 from billing.metering.rule_checks import faults
 from billing.metering.rule_kinds import RuleTerms
@@ -21,7 +20,7 @@ from billing.metering.rulebook import Approval, UnableToKeepRule, keep_rule
 from billing.models import Proposal, Source
 from billing.models.quarantine import BY_SUBJECT, BY_TYPE
 from billing.review.alike import QUARANTINE
-from billing.review.choosing import COLUMNS, HeldRow, as_labelled, held_row
+from billing.review.choosing import COLUMNS, HeldRow, as_labelled, directory_now, held_row
 from billing.review.resolutions import AssignCustomer, Discard, FixValue, MapType, Resolution
 from catalog.auditing import Actor, create_signed, sign
 from contracts.models import Customer, CustomerAlias
@@ -186,7 +185,7 @@ def _fixes(proposal: Proposal, fix: FixValue) -> Iterable[SourceTerms]:
     """An absent field is filled, a wrong text is replaced: only those that were seen, so that good ones stay."""
     if fix.event is not None or not all(path.startswith(DATA) for path in fix.set):
         raise UnableToKeep("only a fix of fields of `data` can be kept as a rule")
-    directory = current_directory()
+    directory = directory_now()
     records = [record for row in _covered(proposal) if (record := as_labelled(row, directory)).fault is None]
     for path, value in fix.set.items():
         if not isinstance(value, str | int) or isinstance(value, bool):

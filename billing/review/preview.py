@@ -14,13 +14,23 @@ from uuid import UUID
 from django.db import connections
 
 from billing.metering.decoding import Record, instant_of
-from billing.metering.directory import Directory, current_directory
+from billing.metering.directory import Directory
 from billing.metering.labelling import Held, Label, Reason
 from billing.metering.rule_wording import sentence
 from billing.models import PeriodClose, Proposal, Register
 from billing.review.alike import QUARANTINE, GroupKey
 from billing.review.at_risk import estimate
-from billing.review.choosing import Chosen, Groups, HeldRow, Match, Matching, held_rows, matching, record_ids
+from billing.review.choosing import (
+    Chosen,
+    Groups,
+    HeldRow,
+    Match,
+    Matching,
+    directory_now,
+    held_rows,
+    matching,
+    record_ids,
+)
 from billing.review.keeping import UnableToKeep, rules_for, subjects_of
 from billing.review.proposals import later
 from billing.review.replacing import counted_under
@@ -131,7 +141,7 @@ def _tried(ids: Sequence[int], resolution: Resolution, at: dt.datetime) -> Previ
     if isinstance(resolution, Discard) or not ids:
         return found
     rows = held_rows(ids[:MOST_JUDGED])
-    directory = current_directory()
+    directory = directory_now()
     if isinstance(resolution, Replace):
         _try_replacing(rows, directory, found)
     else:

@@ -12,10 +12,9 @@ from typing import Any
 
 from django.db import IntegrityError, connections, transaction
 
-from billing.metering.directory import load_directory
 from billing.models import Decision, Outcome, Proposal, ResolutionKind
 from billing.review.alike import QUARANTINE, GroupKey
-from billing.review.choosing import Chosen, Groups, Matching, Records, as_json, record_ids
+from billing.review.choosing import Chosen, Groups, Matching, Records, as_json, directory_now, record_ids
 from billing.review.keeping import UnableToKeep, check_keepable
 from billing.review.release import Released, release
 from billing.review.resolutions import (
@@ -105,7 +104,7 @@ def _check_known(resolution: Resolution) -> None:
     if isinstance(resolution, AssignCustomer) and not Customer.objects.filter(key=resolution.customer).exists():
         raise UnableToPropose("unknown_customer", f"There is no customer {resolution.customer!r}.", "customer")
     if isinstance(resolution, MapType):
-        types = load_directory(None).types
+        types = directory_now().types
         if resolution.type not in types:
             known = ", ".join(sorted(types)) or "none yet"
             raise UnableToPropose(

@@ -56,7 +56,7 @@ _FREE = f"""
 """
 
 
-def _batches(ids: Sequence[int] | None) -> Iterator[list[HeldRow]]:
+def _batches(ids: list[int] | None) -> Iterator[list[HeldRow]]:
     after = 0
     while True:
         with connections[QUARANTINE].cursor() as cursor:

@@ -6,6 +6,7 @@ assigned customer come after the rules, in place of what the labelling would hav
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -34,6 +35,7 @@ ATTRIBUTES = ("id", "source", "type", "subject", "time")
 DATA = "data."
 MOST_FIXED = 20  # fields of one fix
 
+_FIELD = re.compile("`([^`]+)`$")
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=exact_number).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -101,7 +103,9 @@ def read_resolution(kind: str, argument: Mapping[str, Any]) -> Resolution:
     try:
         found = msgspec.convert(argument, form)
     except msgspec.ValidationError as error:
-        raise InvalidArgument("argument", f"{ResolutionKind(kind).label}: {error}.") from error
+        named = _FIELD.search(str(error))
+        path = named[1].removeprefix("$.") if named else "argument"
+        raise InvalidArgument(path, f"To {ResolutionKind(kind).label}: {error}.") from error
     if isinstance(found, FixValue):
         _check_fix(found)
     return found

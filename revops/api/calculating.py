@@ -28,9 +28,9 @@ class Calculation(Shown, kw_only=True):
             "`minimum_amount` and `maximum_amount` go with every model."
         ),
     ]
-    quantity: Annotated[str | UnsetType, Meta(examples=["15"])] = UNSET
+    quantity: Annotated[str | UnsetType | None, Meta(examples=["15"])] = UNSET
     events: Annotated[
-        list[Any] | UnsetType, Meta(description="For prices that look at single events: their values, in order.")
+        list[Any] | UnsetType | None, Meta(description="For prices that look at single events: their values, in order.")
     ] = UNSET
 
 

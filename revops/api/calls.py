@@ -67,7 +67,8 @@ class Call:
     def sent(self, request: Request) -> Any:
         if self.body is Document:
             return document(request)
-        return words(request, self.body) if is_dataclass(self.body) else body(request, self.body)
+        read = body if issubclass(self.body, Body) else words
+        return read(request, self.body)
 
 
 def call(

@@ -12,7 +12,8 @@ from django.urls import path
 from msgspec import Meta
 from rest_framework.request import Request
 
-from billing.models import Source
+from billing.metering.rulebook import terms_of
+from billing.models import RuleKind, Source
 from catalog.models import Feature, Meter
 from catalog.money import quantity_text
 from revops.api import catalog_shapes as shapes
@@ -23,6 +24,7 @@ from revops.api.shapes import Paged
 from revops.api.shelves import CHANGED, MADE, MARKED, Shelf, changes, refused
 from revops.models import Scope
 from revops.vocabulary.catalog_loading import keep_feature, keep_meter, keep_source
+from revops.vocabulary.rules import rule_json
 from revops.vocabulary.words import FeatureWords, MeterWords, SourceWords
 
 NAMED_FOR_EVER = refused("key", "frozen", "key names it for ever; make another one")
@@ -37,7 +39,7 @@ class SourceShelf(Shelf):
     words = SourceWords
 
     def rows(self) -> QuerySet[Source]:
-        return Source.objects.all()
+        return Source.objects.prefetch_related("rules")
 
     def render(self, row: Source) -> dict[str, Any]:
         return {
@@ -45,6 +47,8 @@ class SourceShelf(Shelf):
             "name": row.name,
             "tolerance_window": window(row.tolerance_window),
             "clock_skew": window(row.clock_skew),
+            "cadence": window(row.cadence),
+            "rules": [rule_json(terms_of(rule)) for rule in row.rules.all() if rule.kind != RuleKind.DISCARD],
         }
 
 

@@ -19,6 +19,34 @@ Person = Annotated[
 ]
 
 
+class RuleCondition(Shown, kw_only=True):
+    """Which records a rule is for; all that is said must hold. A star in a text stands for anything."""
+
+    from_: Instant | UnsetType = field(default=UNSET, name="from")
+    until: Instant | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    subjects: list[str] | UnsetType = UNSET
+    field: str | UnsetType = UNSET
+    equals: list[str] | UnsetType = UNSET
+    ignore_case: bool | UnsetType = UNSET
+
+
+class SourceRule(Shown, kw_only=True):
+    """A rule of a source, applied on arrival in the order of the list. What a kind has no use for is left out."""
+
+    kind: Annotated[str, Meta(examples=["rename"])]
+    field: Annotated[str | UnsetType, Meta(description="`subject`, `type`, or `data.` and the way to a property.")] = (
+        UNSET
+    )
+    value: str | UnsetType = UNSET
+    to: str | UnsetType = UNSET
+    factor: Quantity | UnsetType = UNSET
+    format: Literal["point", "comma"] | UnsetType = UNSET
+    when: RuleCondition | UnsetType = UNSET
+    note: str | UnsetType = UNSET
+    active: Annotated[bool, Meta(description="Whether it is switched on.")]
+
+
 class Source(Shown, kw_only=True):
     """Who reports events."""
 
@@ -26,6 +54,14 @@ class Source(Shown, kw_only=True):
     name: str
     tolerance_window: Annotated[Window, Meta(description="How late it is expected to report; null: not said.")]
     clock_skew: Annotated[str, Meta(description="How far ahead of ours its clock may run.", examples=["5m"])]
+    cadence: Annotated[Window, Meta(description="How often it should report; null: not said.")]
+    rules: Annotated[
+        list[SourceRule],
+        Meta(
+            description="Sent, they replace those there are. What two persons agreed to discard is not among them: "
+            "that is decided on the quarantine desk."
+        ),
+    ]
 
 
 class Meter(Shown, kw_only=True):
@@ -222,7 +258,23 @@ class Migration(Shown, kw_only=True):
     refused: Annotated[list[RequestFault], Meta(description="What would be in the way; only in a dry run.")]
 
 
-SOURCE = {"key": "gateway", "name": "API gateway", "tolerance_window": None, "clock_skew": "5m"}
+SOURCE = {
+    "key": "gateway",
+    "name": "API gateway",
+    "tolerance_window": None,
+    "clock_skew": "5m",
+    "cadence": "1h",
+    "rules": [
+        {"kind": "lower", "field": "subject", "active": True},
+        {
+            "kind": "rename",
+            "field": "data.tok",
+            "to": "data.words",
+            "when": {"type": "text.translated"},
+            "active": True,
+        },
+    ],
+}
 
 METER = {
     "key": "words",

@@ -41,7 +41,7 @@ class NewCorrection(Body, frozen=True, kw_only=True):
     data: Annotated[
         msgspec.Raw,
         Meta(
-            description="For an amend: the whole `data` the event should have had.",
+            description="For an amend: the whole `data` the source should have sent; its rules are applied to it.",
             extra_json_schema={"type": ["object", "null"], "examples": [{"words": 1200}]},
         ),
     ] = msgspec.field(default_factory=lambda: NONE)

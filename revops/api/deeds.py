@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 from collections.abc import Callable
 
 from django.db import IntegrityError, transaction
@@ -17,6 +18,7 @@ from revops.models import ApiKey, Deed
 # A call that was cut off (the process died) blocks its key no longer than this.
 GIVEN_UP_AFTER = dt.timedelta(minutes=5)
 LONGEST_KEY = 200
+PRINTABLE = re.compile(f"[ -~]{{1,{LONGEST_KEY}}}")
 
 
 def deed(request: Request, at: dt.datetime, do: Callable[[], HttpResponse]) -> HttpResponse:
@@ -24,11 +26,13 @@ def deed(request: Request, at: dt.datetime, do: Callable[[], HttpResponse]) -> H
 
     Refusals are remembered too; a fault of ours or an absent database is not, so that it may be tried again.
     """
-    name = request.META.get("HTTP_IDEMPOTENCY_KEY", "").strip()
-    if not name:
+    name = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if name is None:
         return do()
-    if len(name) > LONGEST_KEY:
-        raise invalid("Idempotency-Key", "invalid", f"An Idempotency-Key has at most {LONGEST_KEY} characters.")
+    if not PRINTABLE.fullmatch(name):
+        raise invalid(
+            "Idempotency-Key", "invalid", f"An Idempotency-Key has 1 to {LONGEST_KEY} printable characters (ASCII)."
+        )
     digest = digest_of(request)
     row, is_new = begin(caller(request), name, digest, at)
     if not is_new:

@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 
 from revops.api.limits import Kind
 from revops.api.problems import Problem, too_many
+from revops.api.reading import body_in_chunks
 from revops.models import ApiKey
 
 
@@ -49,6 +50,9 @@ class Door(APIView):
         if "\0" in request.path:
             raise Problem(404, "There is nothing at this address.")
         super().initial(request, *args, **kwargs)
+        in_chunks = body_in_chunks(request._request)
+        if in_chunks is not None:
+            request._request._body = in_chunks  # where Django keeps what it has read
 
     def perform_authentication(self, request: Request) -> None:
         """Whose key it is, and whether it has not asked too much of late."""
@@ -64,7 +68,15 @@ class Door(APIView):
             return HttpResponse(status=204, headers={"Allow": ", ".join(self.allowed_methods)})
         response = super().dispatch(request, *args, **kwargs)
         response["Server-Timing"] = f"total;dur={(perf_counter() - begun) * 1000:.1f}"
-        return response
+        return without_body(response) if request.method == "HEAD" else response
+
+
+def without_body(response: HttpResponseBase) -> HttpResponseBase:
+    """The answer to HEAD: what GET would answer, without the content itself."""
+    if isinstance(response, HttpResponse):
+        response["Content-Length"] = str(len(response.content))
+        response.content = b""
+    return response
 
 
 def caller(request: Request) -> ApiKey:

@@ -19,7 +19,7 @@ WINDOW = 60.0  # seconds
 
 REQUESTS = 30_000
 RECORDS = 6_000_000
-FAILURES = 600
+FAILURES = 3_000
 
 
 class Kind(IntEnum):
@@ -34,6 +34,7 @@ class Kind(IntEnum):
         return self.name.lower()
 
 
+_HAIR = 1e-6  # seconds; doubles are not exact
 _PLACES = 65_536  # of each kind; keys are numbered from 1, addresses are hashed
 
 # One page of doubles per kind; the last place of all counts changes of keys (`revops.api.keys`).
@@ -67,11 +68,11 @@ def take(kind: Kind, number: int, limit: int, cost: int = 1) -> Allowance:
     now = monotonic()
     whole_at = min(max(_memory[place], now), now + 1000 * WINDOW)
     for_one = WINDOW / limit
-    if whole_at - now > WINDOW - for_one:
+    if whole_at - now > WINDOW - for_one + _HAIR:
         return Allowance(kind, limit, 0, whole_at - now - WINDOW + for_one, whole_at - now)
     whole_at += cost * for_one
     _memory[place] = whole_at
-    left = max(0, int((now + WINDOW - whole_at) * limit / WINDOW))
+    left = max(0, int((now + WINDOW - whole_at + _HAIR) * limit / WINDOW))
     return Allowance(kind, limit, left, 0.0, whole_at - now)
 
 

@@ -11,12 +11,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from django.db.models import QuerySet
 from django.http import HttpResponse
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from rest_framework.request import Request
 
 from billing.metering.decoding import register_key
 from billing.metering.lineage import Lineage, events_behind, lines_of
-from billing.models import Correction, Event, InvoiceLine, Register, Source
+from billing.metering.originals import originals_of
+from billing.models import Correction, Event, InvoiceLine, OriginalEvent, Register, Source
 from catalog.models import Meter
 from catalog.money import quantity_text
 from contracts.models import Customer
@@ -77,8 +78,16 @@ class BilledOn(Shown, kw_only=True):
     kind: str
 
 
+class ReceivedContent(Shown, kw_only=True):
+    """What came, before rules of its source changed it."""
+
+    type: str
+    subject: str
+    data: dict[str, Any] | None
+
+
 class AcceptedEvent(Shown, kw_only=True):
-    """An event as it came, with its label: whose it is and what counts it."""
+    """An event as it counts, after the rules of its source, with its label: whose it is and what counts it."""
 
     source: str | None
     id: str
@@ -86,6 +95,7 @@ class AcceptedEvent(Shown, kw_only=True):
     subject: str
     time: Annotated[Instant, Meta(description="When it happened.")]
     data: dict[str, Any]
+    received: Annotated[ReceivedContent | UnsetType, Meta(description="What came, where rules changed it.")] = UNSET
     received_at: Instant
     receipt: Annotated[uuid.UUID, Meta(description="The answer to the batch it came with.")]
     customer: str | None
@@ -114,10 +124,6 @@ EVENT = {
 
 class EventList(Door):
     tag = "Events"
-
-    @property
-    def allowed_methods(self) -> list[str]:
-        return ["GET", "HEAD", "POST"]
 
     @call(
         Scope.USAGE_READ,
@@ -170,6 +176,7 @@ def events_json(events: Sequence[Event]) -> list[dict[str, Any]]:
     meters = dict(Meter.objects.values_list("pk", "key"))
     lines = lines_of(events) if events else {}
     corrections = corrections_of(events)
+    originals = originals_of(events)
     return [
         {
             "source": sources.get(event.source_id),
@@ -178,6 +185,7 @@ def events_json(events: Sequence[Event]) -> list[dict[str, Any]]:
             "subject": event.subject,
             "time": event.occurred_at,
             "data": msgspec.Raw(event.data.encode()),
+            **received_json(originals.get(event.key)),
             "received_at": event.received_at,
             "receipt": event.receipt,
             "customer": customers.get(event.customer_id),
@@ -187,6 +195,13 @@ def events_json(events: Sequence[Event]) -> list[dict[str, Any]]:
         }
         for event in events
     ]
+
+
+def received_json(original: OriginalEvent | None) -> dict[str, Any]:
+    if original is None:
+        return {}
+    data = msgspec.Raw(original.data.encode())
+    return {"received": {"type": original.type, "subject": original.subject, "data": data}}
 
 
 def corrections_of(events: Sequence[Event]) -> dict[uuid.UUID, list[dict[str, Any]]]:

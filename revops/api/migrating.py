@@ -20,13 +20,14 @@ from catalog.models import PlanVersion
 from catalog.money import exact_sum, money_text
 from catalog.periods import local_date
 from catalog.pricing import FieldError
-from contracts.lifecycle import movable
 from contracts.models import Contract
+from contracts.moving import movable
 from revops.api import catalog_shapes as shapes
 from revops.api.calls import call
 from revops.api.deeds import deed
 from revops.api.door import answer
-from revops.api.plans import NO_VERSION, Number, PlanKey, VersionShelf
+from revops.api.plan_versions import NO_VERSION, Number, VersionShelf
+from revops.api.plans import PlanKey
 from revops.api.problems import Problem
 from revops.api.shelves import refusal, refused, writing
 from revops.models import Scope

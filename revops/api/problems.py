@@ -87,13 +87,15 @@ def too_large(detail: str = "The body is larger than 16 MiB.") -> Problem:
     return Problem(413, detail, [Fault("", "too_large", detail)])
 
 
-def too_many(wait: float, what: str = "Too much is asked with this key.") -> Problem:
+def too_many(
+    wait: float, what: str = "Too much is asked with this key.", headers: Mapping[str, str] | None = None
+) -> Problem:
     """`wait`: seconds until the same request may pass."""
     seconds = max(1, ceil(wait))
     return Problem(
         429,
         f"{what} Nothing was done; send the same again in {seconds} s.",
-        headers={"Retry-After": str(seconds)},
+        headers={"Retry-After": str(seconds), **(headers or {})},
     )
 
 

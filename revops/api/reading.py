@@ -6,15 +6,17 @@ import datetime as dt
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 from django.http import HttpRequest
 
-from revops.api.problems import Fault, Problem, invalid, not_json
+from revops.api.problems import Fault, Problem, invalid, not_json, too_large
 from revops.vocabulary.decoding import InvalidDocument, decode
 
 T = TypeVar("T")
+
+LARGEST_BODY = 16 * 1024 * 1024
 
 _AT = re.compile(r"(?s)(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`")
@@ -65,12 +67,19 @@ def query(request: HttpRequest, form: type[T]) -> T:
             raise invalid(name, "repeated_parameter", f"The parameter `{name}` is given {len(values)} times.")
         elif "datetime" in str(wanted):
             given[name] = instant(name, values[0])
+        elif values[0].lower() == "null" and not takes_text(wanted):
+            raise invalid(name, "invalid", f"`{name}` cannot be null; leave it out.")
         else:
             given[name] = values[0]
     try:
         return msgspec.convert(given, form, strict=False)
     except msgspec.ValidationError as error:
         raise as_invalid(error) from error
+
+
+def takes_text(wanted: Any) -> bool:
+    """Whether any text is a value of this type; others read the word null as nothing."""
+    return wanted is str or str in get_args(wanted)
 
 
 def names_of(form: type[Any]) -> list[str]:
@@ -114,6 +123,22 @@ def words(request: HttpRequest, kind: type[T]) -> T:
     except InvalidDocument as error:
         faults = [Fault(fault.path, fault.code, fault.detail) for fault in error.errors]
         raise Problem(400, "The body does not say what it should.", faults) from error
+
+
+def body_in_chunks(request: HttpRequest) -> bytes | None:
+    """A body that was sent in chunks; None where its length was announced. Raises Problem (400, 413).
+
+    Django reads no body without a length; the server's own stream ends where the chunks do.
+    """
+    if request.META.get("HTTP_TRANSFER_ENCODING", "").lower() != "chunked":
+        return None
+    try:
+        sent: bytes = request.environ["wsgi.input"].read(LARGEST_BODY + 1)  # type: ignore[attr-defined]
+    except Exception as error:  # every server has errors of its own for chunks that are cut off, or none
+        raise invalid("", "cut_off", "The chunks of the body are not whole. Nothing was stored.") from error
+    if len(sent) > LARGEST_BODY:
+        raise too_large()
+    return sent
 
 
 def json_of(request: HttpRequest) -> bytes:

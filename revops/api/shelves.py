@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ from revops.vocabulary.loading import Load, UnableToLoad
 CONFLICTS = frozenset(
     {"approved", "billed_twice", "ended", "exists", "frozen", "in_use", "review", "same_person", "taken"}
 )
+# A proxy that compresses makes a mark weak (W/), which is as good here.
+MARK = re.compile(r'"[0-9a-f]{32}"')
+MARKS = re.compile(rf"(W/)?{MARK.pattern}(\s*,\s*(W/)?{MARK.pattern})*")
 # Headers of the answers: what a row is marked with, and where a new one is.
 MARKED, MADE = ("ETag",), ("Location", "ETag")
 CHANGED = Problem(412, "This was changed since it was read; read it again.")
@@ -91,12 +95,12 @@ class Shelf(Door, ABC):
         return answer(self.render(row), status)
 
     def locked(self, request: Request, **place: Any) -> Any:
-        """The row until the end of the transaction, as the caller has read it. Raises Problem (404, 412)."""
+        """The row until the end of the transaction, as the caller has read it. Raises Problem (400, 404, 412)."""
+        read = marks_in(request)
         row = self.rows().select_for_update(of=("self",), no_key=True).filter(**place).first()
         if row is None:
             raise self.absent(**place)
-        read = request.META.get("HTTP_IF_MATCH", "").strip()
-        if read not in ("", "*") and tag_of(answer(self.render(row))) not in [part.strip() for part in read.split(",")]:
+        if read and tag_of(answer(self.render(row))) not in read:
             raise CHANGED
         return row
 
@@ -174,7 +178,7 @@ def writing(request: Request, at: dt.datetime, conflict: bool = False) -> Iterat
     """One transaction of the caller's; what operations, words and the database refuse becomes a Problem."""
     try:
         with transaction.atomic():
-            yield Load(at, "the API", by=holder(request))
+            yield Load(at, "the API", by=holder(request), reason="Sent over the API")
     except (UnableToLoad, UnableToPublish, UnableToApprove) as unable:
         raise refusal(unable.errors, conflict) from unable
     except UnknownTerm as unknown:
@@ -220,6 +224,16 @@ def sentence(text: str) -> str:
 def address(request: Request, name: object) -> str:
     """Where a row of this list is read."""
     return str(request.build_absolute_uri(quote(f"{request.path}/{name}", safe="/:@")))
+
+
+def marks_in(request: Request) -> list[str]:
+    """The marks of `If-Match`; none where whatever is there is meant. Raises Problem (400)."""
+    header = request.META.get("HTTP_IF_MATCH")
+    if header is None or header.strip() == "*":
+        return []
+    if not MARKS.fullmatch(header.strip()):
+        raise invalid("If-Match", "invalid", "`If-Match` is the `ETag` of what was read, in its quotes.")
+    return MARK.findall(header)
 
 
 def tag_of(response: HttpResponse) -> str:

@@ -9,6 +9,9 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django_q.admin import ScheduleAdmin
 from django_q.models import Failure, OrmQ, Schedule, Success
 from django_q.tasks import async_task
@@ -48,6 +51,7 @@ class WorkDesk(FactDesk):
 class FailureDesk(DeedsMixin, WorkDesk):
     list_display = ["name", "func", "started", "took", "attempt_count", "why"]
     fields = ["name", "func", "args", "kwargs", "group", "started", "stopped", "attempt_count", "result"]
+    empty_hint = "Nothing failed."
     deeds = (RunAgain(),)
 
     @admin.display(description="why")
@@ -71,13 +75,14 @@ class QueueDesk(FactDesk):
     fields = ["key", "task_id", "name", "func", "lock"]
     readonly_fields = ["task_id", "name", "func"]
     ordering = ["lock"]
+    empty_hint = "Nothing waits: work is taken as soon as it is there."
 
 
 @admin.register(Schedule)
 class ScheduleDesk(ScheduleAdmin, Desk):  # type: ignore[misc]
     """When regular work runs. What it runs is code, so it comes with the product and is not typed in here."""
 
-    list_display = ["name", "func", "schedule_type", "next_run", "get_last_run", "get_success"]
+    list_display = ["name", "func", "schedule_type", "next_run", "last_run"]
     list_display_links = ["name"]
     list_filter = ["schedule_type"]
     ordering = ["next_run"]
@@ -86,3 +91,12 @@ class ScheduleDesk(ScheduleAdmin, Desk):  # type: ignore[misc]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    @admin.display(description="last time")
+    def last_run(self, schedule: Any) -> SafeString | str:
+        """How the last run ended; annotated by the list's query, and gone with old work."""
+        if schedule.task_id is None:
+            return "-"
+        kind, tone, words = ("success", "good", "done") if schedule.task_success else ("failure", "bad", "failed")
+        address = reverse(f"admin:django_q_{kind}_change", args=[schedule.task_id])
+        return format_html('<a class="state {}" href="{}">{}</a>', tone, address, words)

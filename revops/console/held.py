@@ -5,61 +5,82 @@ The quarantine is a database of its own; where it cannot be reached the console 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from django.core.cache import cache
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, connections, transaction
 
 from billing.models import HeldRecord, HeldStatus
+from billing.review.alike import QUARANTINE, ReasonTotal, totals_by_reason, waiting
 
-COUNTED_UP_TO = 10_000  # records
-KEPT_FOR = 10  # seconds
-
-_BY_REASON = """
-    SELECT current_reason, count(*) FROM (
-        SELECT current_reason FROM quarantine_heldrecord WHERE status = 'open' LIMIT %s
-    ) held GROUP BY current_reason ORDER BY count(*) DESC, current_reason
-"""
+COUNTED_UP_TO = 10_000  # records, where they are too many to add up
+PATIENCE = "3s"
+BADGE = "console.open_records"  # in the cache
+KEPT_FOR = 15  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class HeldNow:
-    """Open records, no more than 10,000 of them counted, by reason; what they may be worth; proposals that wait."""
+    """Open records, by reason, with what they may be worth; proposals that wait for a second person.
+
+    Without totals there are too many records to add up in time, and `records` is no more than 10,001.
+    """
 
     records: int
-    by_reason: list[tuple[str, int]]
-    at_risk: dict[str, Decimal] = field(default_factory=dict)  # currency -> amount
-    unestimated: int = 0
-    waiting: int = 0
+    totals: list[ReasonTotal] = field(default_factory=list)
+    undecided: int = 0
 
     @property
-    def is_bounded(self) -> bool:
-        return self.records > COUNTED_UP_TO
+    def at_risk(self) -> dict[str, Decimal]:
+        """Currency -> amount, an estimate."""
+        sums: Counter[str] = Counter()
+        for total in self.totals:
+            sums.update(total.at_risk)  # type: ignore[arg-type]  # adds Decimals as well as integers
+        return dict(sums)  # type: ignore[arg-type]
+
+    @property
+    def unestimated(self) -> int:
+        return sum(total.unestimated for total in self.totals)
 
 
 def held_now() -> HeldNow | None:
     """None where the quarantine cannot be reached."""
-    connection = connections[HeldRecord.objects.db]
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(_BY_REASON, [COUNTED_UP_TO + 1])
-            by_reason = [(str(reason), int(count)) for reason, count in cursor.fetchall()]
+        with transaction.atomic(using=QUARANTINE):
+            with connections[QUARANTINE].cursor() as cursor:
+                cursor.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'")
+            totals = totals_by_reason()
+            return HeldNow(sum(total.records for total in totals), totals, waiting().undecided)
+    except DatabaseError:
+        pass
+    try:
+        return HeldNow(_count())
     except DatabaseError:
         return None
-    return HeldNow(records=sum(count for _, count in by_reason), by_reason=by_reason)
 
 
 def open_records() -> str:
     """How many records are open, for the sidebar: "" for none, "10,000+" for many, "?" where it cannot be known."""
-    return str(cache.get_or_set("console.open_records", _open_records, KEPT_FOR))
+    return str(cache.get_or_set(BADGE, _open_records, KEPT_FOR))
+
+
+def open_records_if_known() -> str | None:
+    """The same, if somebody asked for it in the last seconds: no page waits for the quarantine."""
+    known: str | None = cache.get(BADGE)
+    return known
 
 
 def _open_records() -> str:
     try:
-        found = HeldRecord.objects.filter(status=HeldStatus.OPEN)[: COUNTED_UP_TO + 1].count()
+        found = _count()
     except DatabaseError:
         return "?"
     if found > COUNTED_UP_TO:
         return f"{COUNTED_UP_TO:,}+"
     return f"{found:,}" if found else ""
+
+
+def _count() -> int:
+    return HeldRecord.objects.filter(status=HeldStatus.OPEN)[: COUNTED_UP_TO + 1].count()

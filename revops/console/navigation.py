@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst, slugify
 
-from revops.console.held import open_records
+from revops.console.held import open_records_if_known
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,19 @@ class Area:
 
 
 AREAS = (
-    Area("Quarantine", "front_hand", (Page("quarantine.HeldRecord"), Page("quarantine.Sighting"))),
+    Area(
+        "Quarantine",
+        "front_hand",
+        (
+            Page(link="admin:quarantine_queue", title="Review queue", permission="quarantine.view_heldrecord"),
+            Page("quarantine.Proposal"),
+            Page("quarantine.HeldRecord"),
+            Page(link="admin:quarantine_rules", title="Rules kept", permission="quarantine.view_heldrecord"),
+            Page("quarantine.ProposedRecord", "Records proposed for"),
+            Page("quarantine.Sighting"),
+            Page("quarantine.Estimate"),
+        ),
+    ),
     Area(
         "Customers",
         "domain",
@@ -126,7 +138,7 @@ AREAS = (
             Page("auth.User"),
             Page("auth.Group", "Roles"),
             Page("revops.ApiKey", "API keys"),
-            Page("revops.Deed"),
+            Page("revops.Deed", "Deeds over the API"),
             Page("django_q.Schedule", "Schedules"),
             Page("django_q.OrmQ", "Waiting work"),
             Page("django_q.Success", "Work done"),
@@ -139,23 +151,28 @@ AREAS = (
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The areas a person sees, for templates/unfold/helpers/app_list.html; the one under way shows its pages."""
     index = reverse("admin:index")
-    today = {"title": "Today", "icon": "today", "link": index, "active": request.path == index, "items": []}
+    today = {
+        "title": "Today",
+        "icon": "today",
+        "link": index,
+        "active": request.path == index,
+        "badge": "",
+        "items": [],
+    }
     shown = [(area, [page for page in area.pages if page.is_open and page.is_shown_to(request)]) for area in AREAS]
     return [today, *(_entry(area, pages, request) for area, pages in shown if pages)]
 
 
 def _entry(area: Area, pages: list[Page], request: HttpRequest) -> dict[str, Any]:
     current = area_of(request.path)
+    shown = max((page.address for page in pages if request.path.startswith(page.address)), key=len, default="")
     return {
         "title": area.title,
         "icon": area.icon,
         "link": pages[0].address,
         "active": current is area,
-        "badge": open_records() if area.title == "Quarantine" else "",
-        "items": [
-            {"title": page.label, "link": page.address, "active": request.path.startswith(page.address)}
-            for page in pages
-        ],
+        "badge": open_records_if_known() if area.title == "Quarantine" else "",
+        "items": [{"title": page.label, "link": page.address, "active": page.address == shown} for page in pages],
     }
 
 

@@ -1,4 +1,4 @@
-"""The admin site: the console's dress, its sidebar, and the page of the day as its index."""
+"""The admin site: the console's dress and its sidebar. Its index is the page of the day (revops/console/today.py)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.sites import UnfoldAdminSite
 
+from revops.console.held import open_records
 from revops.console.navigation import areas, sidebar
 from revops.console.open_periods import open_periods
-from revops.console.today import today
 
 
 class Console(UnfoldAdminSite):  # type: ignore[misc]
@@ -26,12 +27,10 @@ class Console(UnfoldAdminSite):  # type: ignore[misc]
         return sidebar(request)
 
     def extra_urls(self) -> list[URLPattern]:
-        return [path("today/open-periods/", self.admin_view(self.open_periods_view), name="open_periods")]
-
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        at = timezone.now()
-        shown = {**today(request.user, at), "at": at, **(extra_context or {})}  # type: ignore[arg-type]
-        return super().index(request, shown)  # type: ignore[no-any-return]
+        return [
+            path("today/open-periods/", self.admin_view(self.open_periods_view), name="open_periods"),
+            path("today/open-records/", self.admin_view(self.open_records_view), name="open_records"),
+        ]
 
     def open_periods_view(self, request: HttpRequest) -> HttpResponse:
         """A part of the page of the day, loaded after the rest: it takes the longest."""
@@ -39,6 +38,13 @@ class Console(UnfoldAdminSite):  # type: ignore[misc]
             raise PermissionDenied
         at = timezone.now()
         return TemplateResponse(request, "admin/console/open_periods.html", {"open": open_periods(at), "at": at})
+
+    def open_records_view(self, request: HttpRequest) -> HttpResponse:
+        """The number beside the quarantine, which a page of the console does not wait for."""
+        if not request.user.has_perm("quarantine.view_heldrecord"):
+            raise PermissionDenied
+        badge = open_records()
+        return HttpResponse(format_html('<span class="badge" title="Open records">{}</span>', badge) if badge else "")
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """What a person may see, in the areas of the sidebar; the page of one app stays Django's."""

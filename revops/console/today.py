@@ -9,17 +9,22 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Count, Q, Sum
+from django.http import HttpRequest
+from django.template.defaultfilters import pluralize
 from django.urls import reverse
+from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule
 
-from billing.models import BillRun, Invoice
+from billing.admin.quarantine.wording import reason_label
+from billing.models import BillRun, Document, Invoice
 from catalog.models import PlanVersion, VersionStatus
+from catalog.money import round_money
 from catalog.wording import money_words
 from contracts.models import Contract, ContractStatus
 from revops.console.held import COUNTED_UP_TO, held_now
@@ -51,6 +56,12 @@ class Figure:
     tone: str = ""
 
 
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The context of the console's index; the theme asks for it (DASHBOARD_CALLBACK)."""
+    at = timezone.now()
+    return {**context, **today(cast(User, request.user), at), "at": at}
+
+
 def today(user: User, at: dt.datetime) -> dict[str, Any]:
     """What the page shows to a person at an instant."""
     return {
@@ -75,28 +86,35 @@ def _figures(user: User, at: dt.datetime) -> Iterator[Figure]:
         yield _waiting(user)
     if user.has_perm("billing.view_invoice"):
         yield _billed(at)
-        yield _taken_back(at)
+        yield _taken_back(user, at)
     if user.has_perm("django_q.view_failure"):
         yield _background(at)
 
 
 def _held() -> Figure:
-    everything = address("quarantine_heldrecord", status__exact="open")
+    queue = reverse("admin:quarantine_queue")
     now = held_now()
     if now is None:
-        return Figure("Held for review", "?", everything, [Fact("The quarantine cannot be reached.")], "bad")
-    facts = [Fact(f"{money_words(amount, currency)} at risk, estimated") for currency, amount in now.at_risk.items()]
-    if now.unestimated:
-        facts.append(Fact(f"{now.unestimated:,} cannot be estimated"))
-    if now.waiting:
-        facts.append(Fact(f"{now.waiting:,} proposals wait for approval"))
-    facts += [
-        Fact(f"{count:,} {reason.replace('_', ' ')}", address("quarantine_heldrecord", status__exact="open", q=reason))
-        for reason, count in now.by_reason[:3]
+        return Figure("Held for review", "?", queue, [Fact("The quarantine cannot be reached.")], "bad")
+    facts = [
+        Fact(f"about {money_words(round_money(amount, currency), currency)} at risk", queue)
+        for currency, amount in sorted(now.at_risk.items())
+        if amount
     ]
-    value = f"{COUNTED_UP_TO:,}+" if now.is_bounded else f"{now.records:,}"
+    if now.unestimated:
+        facts.append(Fact(f"{now.unestimated:,} without an estimate", queue))
+    if now.undecided:
+        decide = address("quarantine_proposal")
+        facts.append(Fact(f"{now.undecided:,} proposal{pluralize(now.undecided)} to decide on", decide))
+    facts += [
+        Fact(
+            f"{total.records:,} {reason_label(total.reason).lower()}", f"{queue}?{urlencode({'reason': total.reason})}"
+        )
+        for total in sorted(now.totals, key=lambda total: -total.records)[:3]
+    ]
+    value = f"{now.records:,}" if now.totals or not now.records else f"{min(now.records, COUNTED_UP_TO):,}+"
     nothing = [Fact("Everything that came in was counted.")]
-    return Figure("Held for review", value, everything, facts or nothing, "warn" if now.records else "good")
+    return Figure("Held for review", value, queue, facts or nothing, "warn" if now.records else "good")
 
 
 def _waiting(user: User) -> Figure:
@@ -108,9 +126,9 @@ def _waiting(user: User) -> Figure:
         kinds.append((versions, "plan version", address("catalog_planversion", status__exact="review")))
     if user.has_perm("billing.view_invoice"):
         drafts = Invoice.objects.drafts()[: COUNTED_UP_TO + 1].count()
-        kinds.append((drafts, "draft", address("billing_invoice", status__exact="draft")))
+        kinds.append((drafts, "draft", reverse("admin:billing_invoice_review")))
     found = [(count, name, link) for count, name, link in kinds if count]
-    facts = [Fact(f"{count:,} {name}{'' if count == 1 else 's'}", link) for count, name, link in found]
+    facts = [Fact(f"{count:,} {name}{pluralize(count)}", link) for count, name, link in found]
     first = found[0][2] if found else kinds[0][2]
     nothing = [Fact("Nothing waits for approval or issue.")]
     total = sum(count for count, _, _ in found)
@@ -127,19 +145,21 @@ def _billed(at: dt.datetime) -> Figure:
     return Figure(f"Invoiced in {at:%B}", f"{count:,}", behind, facts or [Fact("No invoice was issued this month.")])
 
 
-def _taken_back(at: dt.datetime) -> Figure:
+def _taken_back(user: User, at: dt.datetime) -> Figure:
     since = _month(at)
-    counts = Invoice.objects.aggregate(
-        credits=Count("pk", filter=Q(document="credit_note", issued_at__gte=since)),
-        voids=Count("pk", filter=Q(voided_at__gte=since)),
+    credited, voided = Q(document=Document.CREDIT_NOTE, issued_at__gte=since), Q(voided_at__gte=since)
+    counts = Invoice.objects.filter(credited | voided).aggregate(
+        credits=Count("pk", filter=credited), voids=Count("pk", filter=voided)
     )
     credits = address("billing_creditnote", issued_at__gte=since.isoformat(sep=" "))
+    voids = address("billing_invoice", status__exact="voided")
+    may_see_credits = user.has_perm("billing.view_creditnote")
     facts = [
-        Fact(f"{counts['credits']:,} credit notes", credits),
-        Fact(f"{counts['voids']:,} voided", address("billing_invoice", status__exact="voided")),
+        Fact(f"{counts['credits']:,} credit note{pluralize(counts['credits'])}", credits if may_see_credits else ""),
+        Fact(f"{counts['voids']:,} voided", voids),
     ]
     total = counts["credits"] + counts["voids"]
-    return Figure(f"Taken back in {at:%B}", f"{total:,}", credits, facts)
+    return Figure(f"Taken back in {at:%B}", f"{total:,}", credits if may_see_credits else voids, facts)
 
 
 def _background(at: dt.datetime) -> Figure:

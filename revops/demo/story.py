@@ -26,7 +26,7 @@ from catalog.publishing import submit as submit_version
 from contracts.lifecycle import end, move_to_version
 from contracts.lifecycle import submit as submit_contract
 from contracts.models import Contract, ContractStatus, Customer
-from revops.demo import company
+from revops.demo import company, review
 from revops.demo.months import Months, moment
 from revops.demo.trouble import changed, contradicting, deliveries
 from revops.demo.usage import HABITS, Habit, Sent, events_of_day
@@ -88,7 +88,10 @@ class Story:
         yield Step(moment(months.second, 24, 9, 30), self._move_helios)
         yield Step(moment(months.third, 4, 11), self._void_invoice)
         yield Step(moment(months.third, 11, 16, 45), self._void_double_job)
+        yield Step(moment(months.third, 18, 10, 20), self._review(review.discard_probe))
+        yield Step(moment(months.third, 19, 9, 10), self._review(review.repair_counter))
         yield Step(self.until - dt.timedelta(minutes=90), self._amend_yesterday)
+        yield Step(self.until - dt.timedelta(minutes=50), self._review(review.propose_helios))
         yield Step(self.until, self._await_approval)
 
     def _run_times(self) -> Iterator[dt.datetime]:
@@ -206,6 +209,13 @@ class Story:
         if not wrong.filter(status=InvoiceStatus.VOIDED).exists():
             void_invoice(wrong.get(), reason="Sent to the customer's old address", at=at, by=finance)
         return 0
+
+    def _review(self, resolve: Callable[[dt.datetime, dict[str, User]], None]) -> Callable[[dt.datetime], int]:
+        def look_through(at: dt.datetime) -> int:
+            resolve(at, self.staff)
+            return 0
+
+        return look_through
 
     def _await_approval(self, at: dt.datetime) -> int:
         """What RevOps has prepared and finance has not approved yet."""

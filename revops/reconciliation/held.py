@@ -35,13 +35,60 @@ _IN_A_FALSE_STATE = """
 """
 
 _SAID_TO_BE_IN = """
-    SELECT id, source, event_id, reason, status, key FROM quarantine_heldrecord
-    WHERE status IN ('released', 'superseded')
+    SELECT id, source, event_id, reason, status, key FROM quarantine_heldrecord WHERE status = 'superseded'
+    UNION ALL
+    SELECT held.id, held.source, held.event_id, held.reason, held.status, placed.key
+    FROM quarantine_heldrecord held
+    LEFT JOIN quarantine_proposedrecord placed ON placed.record_id = held.id AND placed.outcome = 'released'
+    WHERE held.status = 'released'
+"""
+"""A release may give a record another id; then its event is under another key."""
+
+# What left by review, and the proposal it must have left by: its own, or the one that made the rule.
+_WITHOUT_APPROVAL = """
+    SELECT held.id, held.source, held.event_id, held.reason, held.status
+    FROM quarantine_heldrecord held
+    WHERE held.status IN ('released', 'discarded') AND NOT EXISTS (
+        SELECT 1 FROM quarantine_proposedrecord placed JOIN quarantine_proposal proposal
+            ON proposal.id = placed.proposal_id
+        WHERE placed.record_id = held.id AND placed.outcome = held.status AND proposal.decision = 'approved'
+          AND (proposal.kind = 'discard') = (held.status = 'discarded')
+    ) AND NOT EXISTS (
+        SELECT 1 FROM quarantine_proposal rule
+        WHERE held.status = 'discarded' AND rule.id = held.discarded_by_id AND rule.decision = 'approved'
+          AND rule.kind = 'discard' AND rule.keep_as_rule
+    )
+"""
+
+_APPROVED_BY_THEMSELVES = """
+    SELECT id, kind, proposed_by, decided_by FROM quarantine_proposal
+    WHERE decision IN ('approved', 'rejected') AND (decided_by = proposed_by OR decided_by = '')
+"""
+
+_SETTLED_OTHERWISE = """
+    SELECT held.id, held.source, held.event_id, held.reason, placed.outcome, held.status
+    FROM quarantine_proposedrecord placed
+    JOIN quarantine_heldrecord held ON held.id = placed.record_id
+    WHERE placed.outcome IN ('released', 'discarded') AND placed.outcome <> held.status
+"""
+
+_UNFINISHED = """
+    SELECT proposal.id, proposal.kind, proposal.decided_at, count(placed.id)
+    FROM quarantine_proposal proposal
+    JOIN quarantine_proposedrecord placed ON placed.proposal_id = proposal.id AND placed.outcome = ''
+    WHERE proposal.decision = 'approved' GROUP BY 1, 2, 3 ORDER BY 1
+"""
+
+_DONE_TOO_SOON = """
+    SELECT proposal.id, proposal.kind, count(placed.id)
+    FROM quarantine_proposal proposal
+    JOIN quarantine_proposedrecord placed ON placed.proposal_id = proposal.id AND placed.outcome = ''
+    WHERE proposal.done_at IS NOT NULL OR proposal.decision IN ('rejected', 'withdrawn') GROUP BY 1, 2 ORDER BY 1
 """
 
 _OPEN = """
     SELECT id, source, event_id, reason, status, key FROM quarantine_heldrecord
-    WHERE status = 'open' AND reason <> 'conflict' AND key IS NOT NULL
+    WHERE status = 'open' AND current_reason <> 'conflict' AND key IS NOT NULL
 """
 
 _REGISTERED = "SELECT key FROM billing_register WHERE key = ANY(%s)"
@@ -62,6 +109,7 @@ def prove_held() -> tuple[Check, list[Held]]:
     for id, source, event_id, reason, status in stream(_IN_A_FALSE_STATE, [HeldStatus.values], QUARANTINE):
         expected = "a known state, and an instant where it is resolved"
         check.leak("a held record in a false state", _where(id, source, event_id, reason), expected, status)
+    _prove_reviewed(check)
     missing = [record for record, is_in in _looked_up(_SAID_TO_BE_IN) if not is_in]
     for (id, source, event_id, reason, _, _), is_in in _looked_up(_OPEN):
         if is_in:
@@ -97,6 +145,25 @@ def _count(check: Check) -> None:
     check.figures = {"sightings": total, "sightings_of": sightings, "records": records, "reasons": reasons}
     states = " + ".join(f"{n:,} {status}" for status, n in sightings.items())
     check.sentence = f"{total:,} sightings = {states}"
+
+
+def _prove_reviewed(check: Check) -> None:
+    """What was released or discarded has the approval of a second person, and is what the approval says."""
+    for id, source, event_id, reason, status in stream(_WITHOUT_APPROVAL, using=QUARANTINE):
+        where = _where(id, source, event_id, reason)
+        check.leak(f"a {status} record without an approved proposal", where, "two persons", "none")
+    for id, kind, proposed_by, decided_by in stream(_APPROVED_BY_THEMSELVES, using=QUARANTINE):
+        where = {"proposal": id, "kind": kind}
+        check.leak("a proposal decided by its own proposer", where, f"somebody other than {proposed_by}", decided_by)
+    for id, source, event_id, reason, outcome, status in stream(_SETTLED_OTHERWISE, using=QUARANTINE):
+        check.leak("a reviewed record is not what its review made it", _where(id, source, event_id, reason), outcome,
+                   status)  # fmt: skip
+    for id, kind, waiting in stream(_DONE_TOO_SOON, using=QUARANTINE):
+        check.leak("a proposal is through, and records still wait under it", {"proposal": id, "kind": kind}, 0, waiting)
+    for id, kind, decided_at, waiting in stream(_UNFINISHED, using=QUARANTINE):
+        where = {"proposal": id, "kind": kind}
+        said = f"{waiting} records wait since {decided_at.isoformat()}; the worker goes on, or `release` does"
+        check.find("approved and not released to the end", where, said)
 
 
 def _looked_up(sql: str) -> Iterator[tuple[Held, bool]]:

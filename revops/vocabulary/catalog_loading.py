@@ -83,6 +83,11 @@ def keep_meter(load: Load, words: MeterWords, path: str, cleared: Collection[str
         "group_by": list(words.group_by or ()),
         "filters": {name: _filter_values(given) for name, given in (words.filters or {}).items()},
     }
+    for name, given in (words.filters or {}).items():
+        if any(isinstance(value, list | dict) for value in (given if isinstance(given, list) else [given])):
+            detail = "a filter is a value or a list of values: texts, numbers, true or false"
+            load.fail(under(path, f"filters.{name}"), "invalid", detail)
+            return None
     existing = Meter.objects.filter(key=words.key).first()
     if existing is not None:
         differing = [name for name in FROZEN_IN_METER if getattr(existing, name) != values[name]]
@@ -153,7 +158,7 @@ def _keep_version(load: Load, plan: Plan, number: int, content: VersionContent) 
         prices=content.prices,
         at=load.at,
         by=load.by,
-        reason=f"Loaded from {load.origin}",
+        reason=load.why,
     )
     same = versions and versions[0].number == number
     why = f"version {number} is {versions[0].get_status_display()} with other content" if same else ""

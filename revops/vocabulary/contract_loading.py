@@ -316,7 +316,7 @@ class _Contracts:
             one_time=after.one_time,
             at=self.load.at,
             by=self.load.by,
-            reason=f"Loaded from {self.load.origin}",
+            reason=self.load.why,
         )
         self.surroundings.forget(contract.customer_id)
         self.load.note(f"contract {contract}", "amended")

@@ -46,6 +46,7 @@ class Load:
     at: dt.datetime
     origin: str
     by: Actor = None
+    reason: str = ""
     changes: list[Change] = field(default_factory=list)
     unchanged: int = 0
     errors: list[FieldError] = field(default_factory=list)
@@ -110,8 +111,12 @@ class Load:
             return False
         return True
 
+    @property
+    def why(self) -> str:
+        return self.reason or f"Loaded from {self.origin}"
+
     def sign(self, row: models.Model) -> None:
-        sign(row, self.at, self.by, f"Loaded from {self.origin}")
+        sign(row, self.at, self.by, self.why)
 
     def note_row(self, row: models.Model, change: str, detail: str) -> None:
         self.note(f"{row._meta.verbose_name} {_name_of(row)}", change, detail)

@@ -28,11 +28,11 @@ def keep_rules(load: Load, source: Source, words: Sequence[RuleWords], path: str
         load.unchanged += 1
         return
     try:
-        replace_rules(source, wanted, at=load.at, by=load.by, reason=f"Loaded from {load.origin}")
+        replace_rules(source, wanted, at=load.at, by=load.by, reason=load.why)
     except UnableToKeepRule as unable:
         for error in unable.errors:
-            place, _, name = error.path.partition(".")
-            where = f"{path}[{place}]" if place else path
+            number, _, name = error.path.partition(".")
+            where = f"{path}[{number}]" if number else path
             load.fail(f"{where}.{_WORDS.get(name, name)}" if name else where, error.code, error.detail)
     else:
         load.note(f"rules of {source.key}", "updated")

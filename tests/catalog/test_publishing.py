@@ -1,6 +1,7 @@
 """Plan versions on their way from a draft to what is sold."""
 
 import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
+from catalog.auditing import KeyHolder
 from catalog.models import Plan, PlanVersion, VersionStatus
 from catalog.publishing import (
     PriceDraft,
@@ -15,8 +17,10 @@ from catalog.publishing import (
     VersionContent,
     approve,
     content_of,
+    discard,
     draft_version,
     publish,
+    redraft,
     retire,
     same_content,
     submit,
@@ -198,3 +202,47 @@ def test_everything_that_is_wrong_is_said_at_once(plan: Plan) -> None:
         ("prices[2].meter", "missing"),
         ("prices[2].model", "invalid"),
     ]
+
+
+def test_a_draft_is_redrafted_in_place_and_nothing_else_is(plan: Plan) -> None:
+    version = drafted(plan)
+    dearer = VersionContent(
+        "EUR", dt.date(2026, 5, 1), (replace(BASE, arithmetic={**BASE.arithmetic, "flat_amount": "5"}),)
+    )
+    redraft(version, dearer, at=AT)
+    version.refresh_from_db()
+    assert same_content(content_of(version), dearer)
+    written = version.history.count()
+    redraft(version, dearer, at=AT)
+    assert version.history.count() == written
+    with pytest.raises(UnableToPublish) as error:
+        redraft(version, replace(dearer, prices=(replace(TOKENS, meter="nix"),)), at=AT)
+    assert faults(error) == [("prices[0].meter", "unknown")]
+    publish(version, at=AT)
+    with pytest.raises(UnableToPublish, match="draft another version"):
+        redraft(version, dearer, at=AT)
+
+
+def test_what_was_never_published_is_discarded_with_its_prices(plan: Plan) -> None:
+    version, kept = submit(drafted(plan), at=AT), publish(drafted(plan), at=AT)
+    discard(version, at=AT, reason="Not wanted")
+    assert list(PlanVersion.objects.all()) == [kept]
+    gone = PlanVersion.history.filter(number=1).latest("history_id")
+    assert (gone.history_type, gone.history_change_reason) == ("-", "Not wanted")
+    with pytest.raises(UnableToPublish, match="is published and stays; retire it"):
+        discard(kept, at=AT)
+
+
+def test_an_api_key_is_a_person_and_named_in_the_history(plan: Plan) -> None:
+    ci, ops, ann = KeyHolder(1, "ci"), KeyHolder(2, "ops"), User.objects.create(username="ann", pk=1)
+    version = submit(drafted(plan), at=AT, by=ci)
+    with pytest.raises(UnableToPublish) as error:
+        approve(version, at=AT, by=ci)
+    assert faults(error) == [("by", "same_person")]
+    approve(version, at=AT, by=ops)
+    version.refresh_from_db()
+    assert (version.submitted_by, version.approved_by) == ("key:1", "key:2")
+    reasons = version.history.order_by("history_id").values_list("history_change_reason", flat=True)
+    assert list(reasons)[1:] == ["Submitted for review (API key ci)", "Approved and published (API key ops)"]
+    # A user of the same number is somebody else.
+    approve(submit(drafted(plan), at=AT, by=ci), at=AT, by=ann)

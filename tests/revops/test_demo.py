@@ -26,6 +26,7 @@ from billing.models import (
     InvoiceLine,
     InvoiceStatus,
     LineKind,
+    Proposal,
     Receipt,
     Source,
 )
@@ -36,7 +37,7 @@ from revops.demo.company import months_so_far
 from revops.demo.months import Months
 from revops.demo.story import Story
 from revops.demo.usage import HABITS, events_of_day
-from revops.management.commands.demo import Command, schedule_bill_runs
+from revops.management.commands.demo import Command, schedule_work
 from revops.models import ApiKey
 from revops.reconciliation import books
 
@@ -97,6 +98,10 @@ def test_the_story_ends_with_books_that_prove_clean(until: dt.datetime) -> None:
         "invalid_value",
         "conflict",
     }
+    assert sorted(Proposal.objects.values_list("kind", "decision")) == [
+        ("assign_customer", ""), ("discard", "approved"), ("fix_value", "approved"),
+    ]  # fmt: skip
+    assert Event.objects.get(event_id="ng-rel42-3").data.count("31000") == 1
     late = InvoiceLine.objects.filter(kind=LineKind.ADJUSTMENT, contract__number="A-1011", quantity__gt=0)
     assert late.exists()  # the office in Tokyo that was cut off
     assert set(Correction.objects.values_list("kind", flat=True)) == {"void", "amend"}
@@ -180,12 +185,14 @@ def test_a_lost_key_is_revoked_when_another_is_handed_out() -> None:
 
 
 @pytest.mark.django_db
-def test_billing_is_scheduled_once_for_the_instant_that_is_meant() -> None:
-    schedule_bill_runs(NOW)
-    schedule_bill_runs(NOW + dt.timedelta(hours=5))
-    schedule = Schedule.objects.get()
-    assert (schedule.func, schedule.intended_date_kwarg) == ("billing.tasks.bill_run", "at")
-    assert schedule.next_run == dt.datetime(2026, 11, 20, 10, tzinfo=dt.UTC)
+def test_work_is_scheduled_once_for_the_instants_that_are_meant() -> None:
+    schedule_work(NOW)
+    schedule_work(NOW + dt.timedelta(hours=5))
+    assert {(one.func, one.intended_date_kwarg, one.next_run) for one in Schedule.objects.all()} == {
+        ("billing.tasks.bill_run", "at", dt.datetime(2026, 11, 20, 10, tzinfo=dt.UTC)),
+        ("billing.tasks.review_held", "at", dt.datetime(2026, 11, 20, 9, 35, tzinfo=dt.UTC)),
+        ("billing.tasks.estimate_held_again", "at", dt.datetime(2026, 11, 21, tzinfo=dt.UTC)),
+    }
 
 
 @pytest.fixture

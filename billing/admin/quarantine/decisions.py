@@ -55,11 +55,10 @@ class DecisionDeed(Deed):
 class Approve(DecisionDeed):
     name, label, permission = "approve_proposal", "Approve", "quarantine.approve_resolution"
     explanation = (
-        "The records go through the front door at once, and what counts is billed: with its own period, or as an "
-        "adjustment where that is closed. An approval cannot be taken back; what was counted can be corrected."
+        "It is done at once. What is counted is billed with its own period, or as an adjustment where that is closed. "
+        "An approval cannot be taken back; what was counted can still be corrected."
     )
     form_class = Noted
-    is_grave = True
 
     def changes(self, row: Proposal, at: dt.datetime) -> Sequence[Change]:
         self.check_undecided(row)

@@ -103,6 +103,11 @@ class FixRow:
     value: str
     is_away: bool
 
+    @property
+    def may_go(self) -> bool:
+        """Whether the field can be taken away: an event has to have its other attributes."""
+        return self.path not in ATTRIBUTES or self.path == "time"
+
 
 class FixForm(ProposalForm):
     """Fields to correct. An empty value leaves a field as it came."""
@@ -114,8 +119,7 @@ class FixForm(ProposalForm):
         required=False,
         strip=True,
         max_length=1_000_000,
-        widget=forms.Textarea(attrs={"rows": 12, "cols": 80, "class": "code", "spellcheck": "false"}),
-        help_text="In place of the fields above: the CloudEvent as it should have been, as JSON.",
+        widget=forms.Textarea(attrs={"rows": 12, "cols": 80, "class": "record", "spellcheck": "false"}),
     )
 
     def __init__(self, data: QueryDict | None, about: About, initial: Mapping[str, Any]) -> None:
@@ -124,6 +128,9 @@ class FixForm(ProposalForm):
         self.came = dict(list(flattened(found).items())[:MOST_ROWS]) if isinstance(found, dict) else {}
         if not about.is_single:
             del self.fields["event"]
+        elif isinstance(found, str):
+            self.fields["event"].initial = found  # to be repaired: nothing can be set in what cannot be read
+        self.is_readable = isinstance(found, dict) or not about.is_single
         self.typed = self._typed(data) if data is not None else [(path, "", False) for path in self.came]
 
     @property
@@ -134,6 +141,11 @@ class FixForm(ProposalForm):
             FixRow(index, path, self.came.get(path), value, is_away)
             for index, (path, value, is_away) in enumerate([*typed, *spare])
         ]
+
+    @property
+    def whole(self) -> forms.BoundField | None:
+        """The field for the whole event; one record only has one."""
+        return self["event"] if "event" in self.fields else None
 
     @staticmethod
     def _typed(data: QueryDict) -> list[tuple[str, str, bool]]:

@@ -12,10 +12,10 @@ from django.template.response import TemplateResponse
 
 from billing.admin.quarantine.forms import flattened
 from billing.admin.quarantine.queue import open_sources
-from billing.admin.quarantine.wording import match_words, reason_label
+from billing.admin.quarantine.wording import at_risk_words, match_words, reason_label
 from billing.metering.rule_checks import faults
 from billing.models import HeldRecord, HeldStatus
-from billing.review.choosing import Match, Matching, record_ids
+from billing.review.choosing import Match
 from billing.review.details import readable
 from billing.review.preview import catches
 
@@ -45,7 +45,7 @@ class MatchForm(forms.Form):
         help_text="Where to look: subject, type, or data.NAME.",
     )
     values = Texts(
-        label="is one of",
+        label="Is one of",
         required=False,
         max_length=50_000,
         help_text="One a line. * stands for anything: *bot* is whatever contains bot.",
@@ -94,14 +94,14 @@ def matching_view(desk: Any, request: HttpRequest) -> HttpResponse:
 
 
 def found(match: Match) -> dict[str, Any]:
-    """What a match meets among what is open, under a proposal or not."""
+    """What a match meets among what is open and under no proposal."""
     caught = catches(match)
     samples = HeldRecord.objects.filter(pk__in=caught.sample).order_by("pk")
     return {
         "caught": caught,
         "match": msgspec.json.encode(match).decode(),
+        "at_risk": at_risk_words(caught.at_risk),
         "words": match_words(msgspec.to_builtins(match)),
-        "free": len(record_ids(Matching(match))),
         "samples": [(one, reason_label(one.current_reason or one.reason), said(one, match.field)) for one in samples],
     }
 

@@ -33,6 +33,7 @@ from catalog.auditing import identity
 from catalog.columns import count
 from catalog.deeds import DeedsMixin
 from catalog.desks import FactDesk
+from contracts.models import Customer
 
 RECORDS_SHOWN = 20
 
@@ -60,7 +61,7 @@ class StateFilter(admin.SimpleListFilter):
 @admin.register(Proposal)
 class ProposalDesk(DeedsMixin, FactDesk):
     list_display = [
-        "number", "what", "covers", "records_figure", "why", "proposer", "proposed_at", "state", "decider", "outcome",
+        "number", "what", "covers", "records_figure", "why", "proposer", "proposed_at", "state", "outcome",
     ]  # fmt: skip
     list_filter = [StateFilter, "kind", "keep_as_rule", "proposed_at"]
     search_fields = ["reason", "note", "proposed_by_name", "decided_by_name"]
@@ -97,23 +98,21 @@ class ProposalDesk(DeedsMixin, FactDesk):
 
     @admin.display(description="what", ordering="kind")
     def what(self, proposal: Proposal) -> str:
-        return what_words(proposal.kind, proposal.argument)[:80] + (" + rule" if proposal.keep_as_rule else "")
+        return Truncator(what_words(proposal.kind, proposal.argument)).chars(50) + (
+            ", rule" if proposal.keep_as_rule else ""
+        )
 
     @admin.display(description="for")
     def covers(self, proposal: Proposal) -> str:
-        return chosen_words(proposal)[:90]
+        return Truncator(chosen_words(proposal)).chars(70)
 
     @admin.display(description="why", ordering="reason")
     def why(self, proposal: Proposal) -> str:
-        return Truncator(proposal.reason).chars(80)
+        return Truncator(proposal.reason).chars(60)
 
     @admin.display(description="proposed by", ordering="proposed_by_name")
     def proposer(self, proposal: Proposal) -> str:
         return proposal.proposed_by_name or proposal.proposed_by
-
-    @admin.display(description="decided by", ordering="decided_by_name")
-    def decider(self, proposal: Proposal) -> str:
-        return proposal.decided_by_name or proposal.decided_by or "-"
 
     @admin.display(description="state", ordering="rank")
     def state(self, proposal: Proposal) -> SafeString:
@@ -150,6 +149,7 @@ class ProposalDesk(DeedsMixin, FactDesk):
             "proposal": proposal,
             "what": what_words(proposal.kind, proposal.argument),
             "kind_words": KIND_WORDS[proposal.kind],
+            "customer": Customer.objects.filter(key=proposal.argument.get("customer", "")).first(),
             "chosen": chosen_words(proposal),
             "rule_match": match_words(proposal.argument.get("match") or {}),
             "whole_event": proposal.argument.get("event"),

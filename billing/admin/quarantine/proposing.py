@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, cast
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from django.contrib import messages
@@ -13,8 +14,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 
 from billing.admin.quarantine.forms import FORMS, ProposalForm
+from billing.admin.quarantine.queue import queue_address
 from billing.admin.quarantine.record_page import raw_text
 from billing.admin.quarantine.selection import Selection, UnableToSelect, about, of_records, read_selection
 from billing.admin.quarantine.wording import KIND_WORDS, match_words, reason_label, what_words
@@ -39,7 +42,7 @@ def propose_view(desk: Any, request: HttpRequest) -> HttpResponse:
         return Proposing(desk, request, selection, asked).answer()
     except UnableToSelect as unable:
         messages.error(request, str(unable))
-        return HttpResponseRedirect(reverse("admin:quarantine_queue"))
+        return HttpResponseRedirect(queue_address())
 
 
 def propose_for(desk: Any, request: HttpRequest, chosen: Records) -> HttpResponse:
@@ -61,6 +64,7 @@ class Proposing:
         self.request = request
         self.selection = selection
         self.asked = asked
+        self.back = urlencode(parse_qsl(asked.get("back", "")))  # which page of the queue it was chosen on
         self.about = about(selection)
         self.kind = self._kind()
         self.suggestions = suggestions([self.about.sample])[0] if self._has_one_subject() else []
@@ -117,6 +121,8 @@ class Proposing:
             "about": self.about,
             "reasons": [reason_label(reason) for reason in self.about.reasons],
             "fields": self.selection.fields,
+            "back": self.back,
+            "queue": queue_address(self.back),
             "form": self.form,
             "kind": self.kind,
             "kinds": [(kind, kind.label) for kind in self.about.kinds],
@@ -130,9 +136,11 @@ class Proposing:
 
     def _preview(self) -> HttpResponse:
         argument = self.form.argument()
-        found = preview(
-            self.selection.chosen, self.kind, argument, at=timezone.now(), keep_as_rule=self.form.keeps_rule
-        )
+        # What a condition meets was read already, and a discard with that condition catches no more.
+        is_condition = isinstance(self.selection.chosen, Matching)
+        chosen = Records(self.about.ids) if is_condition else self.selection.chosen
+        looks_further = self.form.keeps_rule and not (is_condition and self.kind == ResolutionKind.DISCARD)
+        found = preview(chosen, self.kind, argument, at=timezone.now(), keep_as_rule=looks_further)
         return self._page(
             "preview",
             preview=found,
@@ -151,8 +159,13 @@ class Proposing:
             at=timezone.now(),
             keep_as_rule=self.form.keeps_rule,
         )
-        messages.success(self.request, "Proposed. Another person has to approve it; until then nothing changes.")
-        return HttpResponseRedirect(reverse("admin:quarantine_proposal_change", args=[proposal.pk]))
+        address = reverse("admin:quarantine_proposal_change", args=[proposal.pk])
+        said = format_html(
+            'Proposed for {}: <a href="{}">{}</a>. Another person has to approve it; until then nothing changes.',
+            self.about.title, address, what_words(proposal.kind, proposal.argument),
+        )  # fmt: skip
+        messages.success(self.request, said)
+        return HttpResponseRedirect(queue_address(self.back) if self.back else address)
 
 
 def failure_rows(failures: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -54,8 +54,17 @@ class QueueQuery:
             "unproposed": "1" if asked.unproposed else "",
             "order": self.order if self.order != "money" else "",
         }
-        said = {name: value for name, value in {**now, **changes}.items() if value}
-        return f"{reverse('admin:quarantine_queue')}?{urlencode(said)}"
+        return queue_address(urlencode({name: value for name, value in {**now, **changes}.items() if value}))
+
+    @property
+    def parameters(self) -> str:
+        """What comes after the question mark, to come back to this page of the queue."""
+        return self.address(after=self.after or "").partition("?")[2]
+
+
+def queue_address(parameters: str = "") -> str:
+    """The queue, as these parameters of its address show it."""
+    return f"{reverse('admin:quarantine_queue')}{'?' if parameters else ''}{parameters}"
 
 
 def queue_view(desk: Any, request: HttpRequest) -> HttpResponse:

@@ -28,7 +28,7 @@ from billing.models import (
 )
 from billing.review.alike import GroupKey, group_of
 from billing.review.choosing import Groups, record_ids
-from billing.review.details import contradicted, readable, suggestions
+from billing.review.details import contradicted, pretty, suggestions
 from billing.review.replacing import Counted
 from billing.review.suggestions import Suggestion
 from contracts.models import Customer
@@ -85,9 +85,7 @@ def page_of(record: HeldRecord, at: dt.datetime) -> dict[str, Any]:
 
 def raw_text(record: HeldRecord) -> str:
     """What came, indented where it is JSON; else its bytes as text. The template escapes it: it is never markup."""
-    raw = bytes(record.raw)
-    found = readable(raw)
-    text = found if isinstance(found, str) else msgspec.json.format(raw, indent=2).decode("utf-8", "replace")
+    text = pretty(bytes(record.raw))
     rest = f"\n... {len(text) - SHOWN:,} more characters" if len(text) > SHOWN else ""
     return f"{text[:SHOWN]}{rest}"
 
@@ -125,10 +123,11 @@ def history_of(record: HeldRecord) -> list[dict[str, Any]]:
 
 
 def counted_as(record: HeldRecord, history: list[dict[str, Any]]) -> CountedAs | None:
-    """The event a record became, if it did."""
+    """The event a record became, if it did; for a conflict, the event it contradicts."""
     released = next((row["proposed"] for row in history if row["proposed"].outcome == Outcome.RELEASED), None)
-    key = released.key if released else record.key if record.status != HeldStatus.OPEN else None
-    return event_under(key) if key else None
+    key = released.key if released else record.key
+    is_known = record.status in (HeldStatus.RELEASED, HeldStatus.SUPERSEDED) or record.current_reason == "conflict"
+    return event_under(key) if key and is_known else None
 
 
 def event_under(key: UUID) -> CountedAs | None:

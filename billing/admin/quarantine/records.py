@@ -153,17 +153,22 @@ class HeldRecordDesk(FactDesk):
 
     def get_urls(self) -> list[URLPattern]:
         pages = {
-            "queue": queue_view,
-            "matching": matching_view,
-            "propose": propose_view,
-            "replay": replay_view,
-            "rules": rules_view,
+            "queue/": queue_view,
+            "queue/matching/": matching_view,
+            "queue/propose/": propose_view,
+            "queue/replay/": replay_view,
+            "rules/": rules_view,
         }
         own = [
-            path(f"{name}/", self.admin_site.admin_view(partial(view, self)), name=f"quarantine_{name}")
-            for name, view in pages.items()
+            path(address, self.admin_site.admin_view(partial(view, self)), name=f"quarantine_{_last(address)}")
+            for address, view in pages.items()
         ]
         return [*own, *super().get_urls()]
+
+
+def _last(address: str) -> str:
+    """The name of a page: the last part of its address."""
+    return address.rstrip("/").rpartition("/")[2]
 
 
 @admin.register(Sighting)

@@ -38,15 +38,19 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is chosen, as a person sees it: how many open records, which kinds of them, and one to look at."""
+    """What is chosen, as a person sees it: which open records, of which kinds, and one to look at."""
 
-    count: int
+    ids: tuple[int, ...]
     title: str
     reasons: tuple[str, ...]
     sources: tuple[str, ...]
     types: tuple[str, ...]
     subjects: tuple[str, ...]
     sample: HeldRecord
+
+    @property
+    def count(self) -> int:
+        return len(self.ids)
 
     @property
     def is_single(self) -> bool:
@@ -95,7 +99,7 @@ def about(selection: Selection) -> About:
     columns = [tuple(dict.fromkeys(value for value in column if value)) for column in zip(*seen, strict=True)]
     reasons, sources, types, subjects = columns
     return About(
-        count=len(ids),
+        ids=tuple(ids),
         title=_title(selection.chosen, len(ids)),
         reasons=reasons,
         sources=sources,

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.utils.timesince import timesince
-
 from billing.models import Decision, Outcome, Proposal, ResolutionKind
 from catalog.wording import about_figure
 
@@ -105,9 +103,9 @@ REASONS: Mapping[str, ReasonWords] = {
 }  # fmt: skip
 
 KIND_WORDS: Mapping[str, str] = {
-    ASSIGN: "Say whose use it is. It is counted for that customer, in the period in which it happened.",
-    MAP: "Count it as another type of event, one that a meter knows.",
-    FIX: "Say what the record should have said. What came is kept beside it.",
+    ASSIGN: "It is counted as this customer's use, in the period in which it happened.",
+    MAP: "It is counted as another type of event, one that a meter knows.",
+    FIX: "It is counted with what it should have said. What came is kept beside it.",
     RELEASE: "Nothing about the record changes: what kept it out has gone (a contract is signed, a source declared).",
     REPLACE: "What was counted under this id is amended to what this record says. Already billed, the difference "
     "comes on the next invoice.",
@@ -127,8 +125,13 @@ def reason_label(reason: str) -> str:
 
 
 def age(since: dt.datetime | None, at: dt.datetime) -> str:
-    """How long ago, in its largest unit: "3 days"."""
-    return "-" if since is None else timesince(since, at, depth=1)
+    """How long ago, in minutes, hours or days: "34 d"."""
+    if since is None:
+        return "-"
+    minutes = max(0, int((at - since).total_seconds() // 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 2 * 24 * 60 else f"{minutes // (24 * 60):,} d"
 
 
 def at_risk_words(amounts: Mapping[str, Decimal]) -> str:
@@ -189,12 +192,12 @@ def chosen_words(proposal: Proposal) -> str:
     """How the records of a proposal were chosen."""
     chosen = proposal.chosen
     if "match" in chosen:
-        return f"all that matched: {match_words(chosen['match'])}"
+        return f"all with {match_words(chosen['match'])}"
     if "groups" in chosen:
         groups = chosen["groups"]
         if len(groups) == 1:
             one = groups[0]
-            return f"one group: {reason_label(one['reason'])}, {one['source'] or 'no source'}, {one['alike'] or 'all'}"
+            return f"{one['alike'] or one['source'] or 'all'} ({reason_label(one['reason']).lower()})"
         return f"{len(groups):,} groups of alike records"
     count = chosen.get("records", 0)
     return "one record" if count == 1 else f"{count:,} records, one by one"

@@ -40,7 +40,7 @@ class Command(DatabaseCommand):
         note.url = f"http://{HOST}:{port}"
         self.make_company(note, path)
         note.write(path)
-        schedule_bill_runs(timezone.now())
+        schedule_work(timezone.now())
         if options["no_serve"]:
             self.stdout.write(self.summary(note, path))
         else:
@@ -109,15 +109,29 @@ class Command(DatabaseCommand):
         )
 
 
-def schedule_bill_runs(at: dt.datetime) -> None:
-    """Every hour. A late worker bills as of the hour that was meant; a schedule that is there keeps its place."""
-    next_hour = at.replace(minute=0, second=0, microsecond=0) + dt.timedelta(hours=1)
-    Schedule.objects.get_or_create(
-        name="Bill run",
-        defaults={
-            "func": "billing.tasks.bill_run",
-            "schedule_type": Schedule.HOURLY,
-            "intended_date_kwarg": "at",
-            "next_run": next_hour,
-        },
-    )
+def schedule_work(at: dt.datetime) -> None:
+    """What the worker does by the clock. A late one bills as of the hour that was meant.
+
+    A schedule that is there keeps its place.
+    """
+    for name, (task, kind, every) in SCHEDULES.items():
+        Schedule.objects.get_or_create(
+            name=name,
+            defaults={
+                "func": task,
+                "schedule_type": kind,
+                "minutes": every // MINUTE if kind == Schedule.MINUTES else None,
+                "intended_date_kwarg": "at",
+                "next_run": at + every - (at - dt.datetime.min.replace(tzinfo=dt.UTC)) % every,
+            },
+        )
+
+
+MINUTE = dt.timedelta(minutes=1)
+
+# By name: the task, how often, and how long that is; each begins at a whole number of them.
+SCHEDULES = {
+    "Bill run": ("billing.tasks.bill_run", Schedule.HOURLY, dt.timedelta(hours=1)),
+    "Held records": ("billing.tasks.review_held", Schedule.MINUTES, dt.timedelta(minutes=5)),
+    "Money at risk": ("billing.tasks.estimate_held_again", Schedule.DAILY, dt.timedelta(days=1)),
+}

@@ -70,10 +70,11 @@ class Shop:
         ends_on: dt.date | None = None,
         discounts: Sequence[DiscountDraft] = (),
         one_time: Sequence[OneTimeDraft] = (),
+        number: str = "",
         **fields: Any,
     ) -> Contract:
         contract = Contract(
-            number=f"C-{customer.key}",
+            number=number or f"C-{customer.key}",
             customer=customer,
             seller=self.seller,
             currency="EUR",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from billing.models import Source
 from catalog.models import Meter, Plan, PriceKind, Seller
@@ -135,6 +136,33 @@ def company(transactional_db: None) -> Company:
     draft(contract, TermsDraft(lines=(LineDraft(version, starts_on=THEN.date()),)), at=THEN)
     approve(contract, at=THEN)
     return Company(seller, plan, customer, contract)
+
+
+@pytest.fixture
+def globex(transactional_db: None) -> None:
+    """What the guide speaks of: words translated for globex, at 0.0004 each, and 20.00 a month, since this month."""
+    today = timezone.now().date().replace(day=1)
+    seller = Seller.objects.create(key="main", name="Watertight Inc")
+    Source.objects.create(key="gateway")
+    Meter.objects.create(
+        key="words", event_type="text.translated", aggregation="sum", value="words", group_by=["language"], unit="words"
+    )
+    plan = Plan.objects.create(key="translate", name="Translate", interval="month")
+    prices = [
+        PriceDraft("base", PriceKind.RECURRING, {"model": "flat", "flat_amount": "20.00"}),
+        PriceDraft("words", PriceKind.USAGE, {"model": "per_unit", "unit_amount": "0.0004"}, meter="words"),
+    ]
+    version = publish(draft_version(plan, currency="USD", prices=prices, at=THEN), at=THEN)
+    contract = Contract(
+        number="G-1",
+        customer=Customer.objects.create(key="globex", name="Globex Corp"),
+        seller=seller,
+        currency="USD",
+        starts_on=today,
+        anchor="calendar",
+    )
+    draft(contract, TermsDraft(lines=(LineDraft(version, starts_on=today),)), at=THEN)
+    approve(contract, at=THEN)
 
 
 def event(id: str, tokens: Any = 10, **attributes: Any) -> dict[str, Any]:

@@ -13,7 +13,14 @@ from .conftest import Answer, Api, Company, event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "quarantine"])
 
-SOURCE = {"key": "https://example.com/gw", "name": "Gateway", "tolerance_window": "36h", "clock_skew": "90s"}
+SOURCE: dict[str, Any] = {
+    "key": "https://example.com/gw", "name": "Gateway", "tolerance_window": "36h", "clock_skew": "90s", "cadence": "1h",
+    "rules": [
+        {"kind": "trim", "field": "subject", "note": "They pad it", "active": True},
+        {"kind": "convert", "field": "data.ms", "factor": "0.001", "active": True,
+         "when": {"type": "call", "from": "2026-01-01T00:00:00Z"}},
+    ],
+}  # fmt: skip
 METER: dict[str, Any] = {
     "key": "tokens", "name": "Tokens", "event_type": "llm.request", "aggregation": "sum", "value": "tokens",
     "group_by": ["model"], "filters": {"model": ["m1", "m2"]}, "unit": "tokens", "allow_negative": True,
@@ -40,7 +47,7 @@ def test_what_is_added_is_answered_as_it_is_read_and_where(api: Api) -> None:
 def test_what_is_left_out_has_its_plain_meaning(api: Api) -> None:
     assert api.post("features", {"key": "sso"}).json["name"] == "sso"
     assert api.post("sources", {"key": "gw"}).json == {
-        "key": "gw", "name": "", "tolerance_window": None, "clock_skew": "5m",
+        "key": "gw", "name": "", "tolerance_window": None, "clock_skew": "5m", "cadence": None, "rules": [],
     }  # fmt: skip
     count = {"key": "calls", "event_type": "llm.request", "aggregation": "count"}
     assert api.post("meters", count).json == {
@@ -68,7 +75,7 @@ def test_every_change_says_which_key_made_it(api: Api) -> None:
     history = Feature.objects.get().history.order_by("history_id")
     assert [(row.history_type, row.name) for row in history] == [("+", "Single sign-on"), ("~", "SSO")]
     assert {(row.history_user, row.history_change_reason) for row in history} == {
-        (None, "Loaded from the API (API key test)")
+        (None, "Sent over the API (API key test)")
     }
 
 
@@ -147,6 +154,10 @@ def test_whoever_sends_what_was_read_is_told_of_a_change_since(api: Api) -> None
     either = {"If-Match": f"{read}, {now}"}
     assert api.call("PATCH", "features/sso", {"name": "B"}, headers=either).json["name"] == "B"
     assert api.call("PATCH", "features/sso", {"name": "C"}, headers={"If-Match": "*"}).json["name"] == "C"
+    weak = {"If-Match": "W/" + api.get("features/sso").headers["etag"]}
+    assert api.call("PATCH", "features/sso", {"name": "D"}, headers=weak).json["name"] == "D"
+    unread = api.call("PATCH", "features/sso", {"name": "E"}, headers={"If-Match": "D"})
+    assert fault(unread) == (400, "If-Match", "invalid")
 
 
 def test_meters_are_found_by_type_and_aggregation(api: Api) -> None:

@@ -60,7 +60,7 @@ def test_a_change_of_a_customer_replaces_lists_whole(api: Api) -> None:
     none = api.call("PATCH", "customers/globex", {"contacts": None, "subjects": [], "country": None}).json
     assert (none["contacts"], none["subjects"], none["country"]) == ([], [], "")
     gone = CustomerAlias.history.filter(history_type="-", subject="globex-eu").get()
-    assert gone.history_change_reason == "Loaded from the API (API key test)"
+    assert gone.history_change_reason == "Sent over the API (API key test)"
 
 
 def test_a_subject_belongs_to_one_customer(api: Api, company: Company) -> None:

@@ -16,45 +16,12 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.metering.labelling import Reason
-from billing.models import Source
-from catalog.models import Meter, Plan, PriceKind, Seller
-from catalog.publishing import PriceDraft, draft_version, publish
-from contracts.drafts import LineDraft, TermsDraft
-from contracts.lifecycle import approve, draft
-from contracts.models import Contract, Customer
 from revops.api.docs import sender
 from revops.api.guide import REASONS
 
-from .conftest import THEN, Api
+from .conftest import Api
 
 SCOPES = ("events:write", "usage:read", "catalog:read", "contracts:read")
-
-
-@pytest.fixture
-def globex(transactional_db: None) -> None:
-    """What the guide speaks of: words translated for globex, at 0.0004 each, and 20.00 a month, since this month."""
-    today = timezone.now().date().replace(day=1)
-    seller = Seller.objects.create(key="main", name="Watertight Inc")
-    Source.objects.create(key="gateway")
-    Meter.objects.create(
-        key="words", event_type="text.translated", aggregation="sum", value="words", group_by=["language"], unit="words"
-    )
-    plan = Plan.objects.create(key="translate", name="Translate", interval="month")
-    prices = [
-        PriceDraft("base", PriceKind.RECURRING, {"model": "flat", "flat_amount": "20.00"}),
-        PriceDraft("words", PriceKind.USAGE, {"model": "per_unit", "unit_amount": "0.0004"}, meter="words"),
-    ]
-    version = publish(draft_version(plan, currency="USD", prices=prices, at=THEN), at=THEN)
-    contract = Contract(
-        number="G-1",
-        customer=Customer.objects.create(key="globex", name="Globex Corp"),
-        seller=seller,
-        currency="USD",
-        starts_on=today,
-        anchor="calendar",
-    )
-    draft(contract, TermsDraft(lines=(LineDraft(version, starts_on=today),)), at=THEN)
-    approve(contract, at=THEN)
 
 
 def commands_of(page: str) -> list[str]:

@@ -2,14 +2,17 @@
 
 import datetime as dt
 import hashlib
+import time
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.test import Client
 
-from revops.api.keys import create_key
+from revops.api.keys import UnableToRotate, create_key, rotate_key
 from revops.models import ApiKey, Scope
 
-from .conftest import THEN, Api, Company
+from .conftest import THEN, Api, Company, event
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "quarantine"])
 
@@ -70,6 +73,48 @@ def test_an_expired_key_and_a_revoked_one_are_refused(api: Api, key) -> None:
     assert api.as_key(revoked).get("invoices").status == 200
     ApiKey.objects.filter(scopes=["billing:read"]).update(revoked_at=THEN)
     assert api.as_key(revoked).get("invoices").status == 401
+
+
+def test_a_key_revoked_elsewhere_reports_events_for_a_second_at_most(api: Api, key, company: Company) -> None:
+    revoked = api.as_key(key("events:write"))
+    assert revoked.post("events", [event("e1")]).status == 200
+    ApiKey.objects.filter(scopes=["events:write"]).update(revoked_at=THEN)
+    time.sleep(1.05)
+    answer = revoked.post("events", [event("e2")])
+    assert (answer.status, answer.json["detail"]) == (401, "This API key was revoked.")
+
+
+def test_a_key_revoked_on_the_console_reports_nothing_more(api: Api, key, company: Company) -> None:
+    boss = User.objects.create_superuser("boss")
+    reporter = api.as_key(key("events:write"))
+    revoked = ApiKey.objects.get(scopes=["events:write"])
+    client = Client()
+    client.force_login(boss)
+    console = api.as_key(None)
+    cookies = {"Cookie": f"sessionid={client.cookies['sessionid'].value}; csrftoken={'a' * 32}"}
+    sent = f"action=revoke_key&_selected_action={revoked.pk}&confirmed=yes&csrfmiddlewaretoken={'a' * 32}".encode()
+    assert reporter.post("events", [event("e1")]).status == 200
+    done = console.call(
+        "POST", "/admin/revops/apikey/", sent, content_type="application/x-www-form-urlencoded", headers=cookies
+    )
+    assert done.status == 302
+    assert reporter.post("events", [event("e2")]).status == 401
+
+
+def test_an_old_key_and_its_replacement_work_side_by_side_until_the_old_one_ends(key) -> None:
+    old, _ = create_key("gateway", ["events:write"], at=THEN, records_per_minute=500)
+    until = THEN + dt.timedelta(days=1)
+    new, _ = rotate_key(old, works_until=until, at=THEN)
+    old.refresh_from_db()
+    assert old.is_usable(until - dt.timedelta(seconds=1)) and not old.is_usable(until)
+    assert (new.scopes, new.records_per_minute, new.is_usable(until)) == (["events:write"], 500, True)
+    with pytest.raises(UnableToRotate, match="make a new key"):
+        rotate_key(old, works_until=until, at=until)
+    # A key that ends sooner is not made to live longer.
+    ending, _ = create_key("short", ["events:write"], at=THEN, expires_at=THEN + dt.timedelta(hours=1))
+    rotate_key(ending, works_until=until, at=THEN)
+    ending.refresh_from_db()
+    assert ending.expires_at == THEN + dt.timedelta(hours=1)
 
 
 def test_use_is_noted_to_the_minute(api: Api) -> None:

@@ -37,12 +37,23 @@ def test_a_method_an_address_does_not_have_is_405(api: Api) -> None:
     answer = api.call("PUT", "events", [])
     assert_problem(answer, 405)
     assert "POST" in answer.headers["allow"]
-    assert_problem(api.call("OPTIONS", "invoices"), 405)
+
+
+def test_options_says_what_an_address_takes_without_a_key(api: Api) -> None:
+    answer = api.as_key(None).call("OPTIONS", "events")
+    assert (answer.status, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+
+
+def test_a_slash_at_the_end_is_told_about(api: Api) -> None:
+    assert (
+        assert_problem(api.get("invoices/"), 404)["detail"] == "Addresses have no slash at their end: /api/v1/invoices"
+    )
 
 
 def test_head_asks_for_no_more_than_get(api: Api) -> None:
     answer = api.call("HEAD", "meters")
     assert (answer.status, answer.raw) == (200, b"")
+    assert answer.headers["content-length"] == str(len(api.get("meters").raw))
 
 
 def test_a_body_that_is_too_large_is_413_at_every_door(api: Api) -> None:

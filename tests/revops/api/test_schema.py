@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -167,3 +168,24 @@ def test_answers_hold_what_the_document_says_and_nothing_else(api: Api, company:
         if found := faults(answer.json, content["application/json"]["schema"], closed=True):
             wrong[address] = found
     assert wrong == {}
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "quarantine"])
+def test_every_call_needs_a_key_and_its_own_scope(api: Api, key: Any) -> None:
+    wrong = []
+    others = {scope: api.as_key(key(*[one for one in Scope.values if not opens(one, scope)])) for scope in Scope.values}
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            address = re.sub(r"{(number|id|line)}", "1", path).replace("{key}", "x")
+            (scope,) = next(iter(operation["security"][0].values()))
+            for caller, expected in ((api.as_key(None), 401), (others[scope], 403)):
+                body = None if method in ("get", "delete") else {}
+                answer = caller.call(method.upper(), address, body)
+                if answer.status != expected or answer.headers["content-type"] != "application/problem+json":
+                    wrong.append((method, path, answer.status, expected))
+    assert wrong == []
+
+
+def opens(owned: str, scope: str) -> bool:
+    """Whether a key with `owned` may do what needs `scope`."""
+    return owned == scope or (scope.endswith(":read") and owned == scope.replace(":read", ":write"))

@@ -129,3 +129,30 @@ def test_a_plan_sent_twice_under_a_key_is_made_once_and_located_both_times(api: 
     assert {answer.headers["location"].partition("/api/")[2] for answer in answers} == {"v1/plans/team"}
     again = api.post("plans", {"key": "team"})
     assert (again.status, again.json["errors"][0]["code"]) == (409, "exists")
+
+
+DEEP = b'{"key": "m", "event_type": "x", "aggregation": "count", "filters": {"a": ' + b"[" * 960 + b"]" * 960 + b"}}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b'{"key": "\xff"}',
+        b'{"key": "a", "name": "\\ud800"}',
+        b'{"key": "a", "name": "\\u0000"}',
+        b'{"key": 1e999999999}',
+        b'{"key": ' + b"9" * 5000 + b"}",
+        b'{"key": "m", "event_type": "x", "aggregation": "count", "filters": {"a": {"b": 1}}}',
+        DEEP,
+        b"[" * 100_000,
+    ],
+)
+def test_a_hostile_body_is_refused_and_never_a_fault_of_ours(api: Api, body: bytes) -> None:
+    for method, path in (("POST", "meters"), ("POST", "features"), ("POST", "plans"), ("POST", "contracts")):
+        answer = api.call(method, path, body)
+        assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json"), path
+
+
+def test_another_content_type_is_refused(api: Api) -> None:
+    assert api.post("features", b"key: sso", content_type="application/yaml").status == 415

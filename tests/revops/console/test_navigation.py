@@ -8,7 +8,6 @@ import uuid
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission, User
-from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
@@ -64,11 +63,11 @@ def test_who_may_see_nothing_sees_no_area(client: Client) -> None:
 def test_an_area_shows_only_the_pages_a_person_may_view(client: Client) -> None:
     clerk(client, "contracts.view_contact", "billing.view_invoice")
     shown = client.get("/admin/contracts/contact/").context["sidebar_navigation"]
-    assert [(area["title"], [page["title"] for page in area["items"]]) for area in shown] == [
+    assert [(area["title"], [page["title"] for page in area["items"]]) for area in shown[:2]] == [
         ("Today", []),
         ("Customers", ["Contacts"]),
-        ("Invoices", ["Invoices"]),
     ]
+    assert [area["title"] for area in shown[2:]] == ["Invoices"]
     assert shown[1]["link"] == "/admin/contracts/contact/"
 
 
@@ -79,18 +78,25 @@ def test_the_area_of_a_page_is_the_one_that_is_open(office: Client) -> None:
 
 
 def test_the_quarantine_shows_how_many_records_are_open(office: Client) -> None:
-    def badge() -> str:
-        shown = office.get("/admin/catalog/seller/").context["sidebar_navigation"]
-        return next(area["badge"] for area in shown if area["title"] == "Quarantine")
-
-    assert badge() == ""
-    cache.clear()
     for n, status in enumerate(["open", "open", "superseded"]):
         one = uuid.UUID(int=n)
         HeldRecord.objects.create(
             event_id=str(n), digest=one, reason="malformed", raw=b"", receipt=one, held_at=timezone.now(), status=status
         )
-    assert badge() == "2"
+    assert 'hx-get="/admin/today/open-records/"' in office.get("/admin/catalog/seller/").content.decode()
+    assert office.get("/admin/today/open-records/").content.decode() == (
+        '<span class="badge" title="Open records">2</span>'
+    )
+    assert "open-records" not in office.get("/admin/catalog/seller/").content.decode()  # known for some seconds
+
+
+def test_nothing_open_is_no_number(office: Client) -> None:
+    assert office.get("/admin/today/open-records/").content == b""
+
+
+def test_the_number_is_refused_to_who_may_not_see_the_quarantine(client: Client) -> None:
+    clerk(client, "contracts.view_contract")
+    assert client.get("/admin/today/open-records/").status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterable
+from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -15,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import Failure, Schedule
 
-from billing.models import BillRun, BillRunFault, HeldRecord, Receipt
+from billing.models import BillRun, BillRunFault, Estimate, HeldRecord, Proposal, Receipt
 from catalog.models import Seller
 from contracts.models import Contract, ContractStatus, Customer
 from revops.console.today import Figure, today
@@ -84,8 +85,28 @@ def test_open_records_are_counted_by_reason_and_others_are_not(boss: User) -> No
     hold(range(6, 9), status="superseded")
     held = figures(boss)["Held for review"]
     assert (held.value, held.tone) == ("6", "warn")
-    assert [fact.words for fact in held.facts] == ["4 unknown customer", "2 malformed"]
-    assert held.address == "/admin/quarantine/heldrecord/?status__exact=open"
+    assert [fact.words for fact in held.facts] == [
+        "6 without an estimate",
+        "4 unknown customer",
+        "2 not readable",
+    ]
+    assert held.facts[1].address == f"{held.address}?reason=unknown_customer"
+
+
+def test_money_at_risk_is_said_by_currency_and_as_about(boss: User) -> None:
+    hold(range(3))
+    first, second, third = HeldRecord.objects.order_by("pk")
+    Estimate.objects.create(record=first, amount=Decimal("10.004"), currency="EUR", estimated_at=AT)
+    Estimate.objects.create(record=second, amount=Decimal("2.5"), currency="EUR", estimated_at=AT)
+    Estimate.objects.create(record=third, amount=Decimal("700"), currency="JPY", estimated_at=AT)
+    words = [fact.words for fact in figures(boss)["Held for review"].facts]
+    assert words[:2] == ["about 12.50 EUR at risk", "about 700 JPY at risk"]  # 10.004 + 2.5 = 12.504
+
+
+def test_proposals_that_wait_for_a_second_person_are_counted(boss: User) -> None:
+    made = [Proposal.objects.create(kind="discard", reason="?", proposed_by="user:1", proposed_at=AT) for _ in range(3)]
+    Proposal.objects.filter(pk=made[0].pk).update(decision="rejected", decided_by="user:2", decided_at=AT)
+    assert "2 proposals to decide on" in [fact.words for fact in figures(boss)["Held for review"].facts]
 
 
 def test_nothing_held_says_so(boss: User) -> None:

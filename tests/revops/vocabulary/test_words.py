@@ -124,6 +124,31 @@ def test_no_durations(written: object) -> None:
         decode(FileWords, {"tolerance_window": written})
 
 
+@pytest.mark.parametrize("written", ["no", 1, {}, []])
+def test_what_is_no_switch_is_refused(written: object) -> None:
+    meter = {"key": "a", "event_type": "x", "aggregation": "count", "allow_negative": written}
+    with pytest.raises(InvalidDocument, match="true or false is expected"):
+        decode(CatalogWords, {"meters": [meter]})
+
+
+@pytest.mark.parametrize("written", ["1899-12-31", "3000-01-01", "9999-12-31", "0001-01-01"])
+def test_days_that_no_period_can_be_reckoned_from_are_refused(written: str) -> None:
+    with pytest.raises(InvalidDocument, match="between the years 1900 and 2999"):
+        decode(CatalogWords, {"plans": [{"key": "p", "versions": [{"effective_from": written}]}]})
+
+
+@pytest.mark.parametrize("written", ["3661d", "99999999999w", "9" * 40 + "s"])
+def test_durations_beyond_ten_years_are_refused(written: str) -> None:
+    with pytest.raises(InvalidDocument, match="at most 3660 days"):
+        decode(FileWords, {"tolerance_window": written})
+
+
+@pytest.mark.parametrize("written", ["a\0b", "\ud800"])
+def test_text_that_no_column_can_hold_is_refused(written: str) -> None:
+    with pytest.raises(InvalidDocument, match="text cannot hold"):
+        decode(CatalogWords, {"features": [{"key": "a", "name": written}]})
+
+
 def test_instants_are_utc() -> None:
     for written in ("2026-01-01T01:00:00+01:00", "2026-01-01T00:00:00Z", "2026-01-01", "2026-01-01T00:00:00"):
         assert decode(StepWords, {"at": written}).at == dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
