@@ -409,9 +409,13 @@ def _store_price(
     for number, tier in enumerate(tiers):
         amounts = {name: Decimal(tier.get(name) or 0) for name in ("flat_amount", "rate_percent")}
         bounds: dict[str, Decimal | None] = {
-            name: None if tier.get(name) is None else Decimal(tier[name])
-            for name in ("up_to", "unit_amount", "cap_amount")
+            name: None if tier.get(name) is None else Decimal(tier[name]) for name in ("up_to", "cap_amount")
         }
+        # Where tiers are shared over a dimension, no unit amount means that there is none for other values.
+        if tier.get("unit_amount") is not None or "unit_amounts" not in tier:
+            bounds["unit_amount"] = Decimal(tier.get("unit_amount") or 0)
+        else:
+            bounds["unit_amount"] = None
         by_value = {name: str(amount) for name, amount in (tier.get("unit_amounts") or {}).items()}
         PriceTier.objects.create(price=price, position=number, unit_amounts=by_value, **amounts, **bounds)
 
