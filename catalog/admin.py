@@ -214,7 +214,7 @@ class PriceInline(StackedInline[Price, PlanVersion]):
                 "fields": [
                     ("key", "name", "kind"),
                     ("model", "meter", "unit_amount", "flat_amount"),
-                    ("package_size", "package_amount", "package_rounding"),
+                    ("package_size", "package_amount"),
                     ("rate_percent", "fixed_amount", "free_events", "free_amount"),
                     ("included_units", "minimum_amount", "maximum_amount"),
                     ("billing", "prorate", "position"),

@@ -158,8 +158,10 @@ def _changes(line: InvoiceLine, parameters: dict[str, Any]) -> Iterator[tuple[An
 
 
 def _entry(row: tuple[Any, ...], reading: Reading | None) -> LineageEntry:
+    sign, kind, key, position, source_id, event_id, occurred_at, clock, *_ = row
     value = None if reading is None else reading.value
-    return LineageEntry(*row[:8], Decimal(value) if isinstance(value, int) else value)
+    number = Decimal(value) if isinstance(value, int) else value
+    return LineageEntry(sign, kind, key, position, source_id, event_id, occurred_at, clock, number)
 
 
 def _takes(selection: Selection, plan: MeterPlan, reading: Reading) -> bool:

@@ -200,7 +200,7 @@ def _merged(ask: Ask, meter: Meter, clock: int) -> Measured:
     """The use that filters let through, window by window, from the partials of buckets."""
     selection, period = ask.selection, ask.period
     found: dict[Period, Partial] = {}
-    asked = {
+    asked: dict[str, Any] = {
         "apart": selection.window is not None,
         "customer": ask.customer_id,
         "meter": ask.meter_id,
