@@ -48,7 +48,7 @@ class SellerDesk(HistoryDesk):
     search_fields = ["key", "name", "tax_id"]
     ordering = ["name"]
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Seller | None = None) -> Sequence[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Seller | None = None) -> list[str]:
         # The billing days of its contracts follow the zone; the key names its number series.
         return ["key", "timezone"] if obj else []
 
@@ -116,7 +116,7 @@ class PlanDesk(HistoryDesk):
         found: dt.date | None = plan.latest_start
         return found
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> Sequence[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> list[str]:
         return ["key", "interval"] if obj else []
 
 
@@ -264,7 +264,7 @@ class PlanVersionDesk(DeedsMixin, HistoryDesk):
             return bool(admin.ModelAdmin.has_delete_permission(self, request, obj))
         return super().has_delete_permission(request, obj)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: PlanVersion | None = None) -> Sequence[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: PlanVersion | None = None) -> list[str]:
         always = ["number", "status", "published_at", "charges"]
         return ["plan", *always] if obj else always
 

@@ -10,7 +10,7 @@ tabular figures; in an export they are plain numbers, and money brings its curre
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, TypeVar
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -19,6 +19,7 @@ from catalog.money import money_text, quantity_text
 from catalog.wording import figure, money_figure
 
 Cell = tuple[str, Callable[[Any], Any]]  # heading, and what it reads of a row
+_Shown = TypeVar("_Shown", bound=Callable[[Any, Any], str])
 
 
 def money(
@@ -104,11 +105,12 @@ def follow(row: Any, path: str) -> Any:
     return value
 
 
-def _declared(column: Any, title: str, path: str, cells: list[Cell]) -> Any:
-    column.short_description = title
+def _declared(column: _Shown, title: str, path: str, cells: list[Cell]) -> _Shown:
+    declared: Any = column
+    declared.short_description = title
     if path:
-        column.admin_order_field = path.replace(".", "__")
-    column.cells = cells
+        declared.admin_order_field = path.replace(".", "__")
+    declared.cells = cells
     return column
 
 

@@ -6,7 +6,7 @@ Deeds, the actions with a confirm page, are in catalog/deeds.py; columns of numb
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
@@ -128,7 +128,9 @@ class PlainDecimalField(forms.DecimalField):
         return quantity_text(value) if isinstance(value, Decimal) and value.is_finite() else value
 
 
-PLAIN_DECIMALS = {models.DecimalField: {"form_class": PlainDecimalField}}
+PLAIN_DECIMALS: Mapping[type[models.Field[Any, Any]], Mapping[str, Any]] = {
+    models.DecimalField: {"form_class": PlainDecimalField}
+}
 
 
 def plainly(contents: str) -> str:
@@ -187,11 +189,11 @@ class Desk(ModelAdmin[Any]):
             found = self.get_changelist_instance(request).queryset
         except IncorrectLookupParameters:
             return HttpResponseRedirect(f"../?{ERROR_FLAG}=1")
-        names = self.csv_columns or [name for name in self.get_list_display(request) if name != "action_checkbox"]
-        filename = f"{slugify(self.opts.verbose_name_plural)}-{timezone.now():%Y%m%d-%H%M}.csv"
+        names = self.csv_columns or [str(name) for name in self.get_list_display(request) if name != "action_checkbox"]
+        filename = f"{slugify(str(self.opts.verbose_name_plural))}-{timezone.now():%Y%m%d-%H%M}.csv"
         return csv_response(self, found, names, filename)
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         said = {"empty_hint": self.empty_hint, "exported_up_to": EXPORTED_UP_TO}
         return super().changelist_view(request, {**said, **(extra_context or {})})
 
@@ -223,7 +225,7 @@ class HistoryDesk(RefusalMixin, SimpleHistoryAdmin, Desk):  # type: ignore[misc]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """The reason comes last, and only where something can be changed."""
-        fieldsets = super().get_fieldsets(request, obj)
+        fieldsets: Any = super().get_fieldsets(request, obj)
         editable = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         cleaned = []
         for title, options in fieldsets:
@@ -253,7 +255,7 @@ class HistoryDesk(RefusalMixin, SimpleHistoryAdmin, Desk):  # type: ignore[misc]
     ) -> HttpResponse:
         row = super().get_object(request, object_id) if request.method == "GET" else None
         said = {"frozen_because": self.frozen(row) if row is not None else None}
-        return super().change_view(request, object_id, form_url, {**said, **(extra_context or {})})  # type: ignore[no-any-return]
+        return super().change_view(request, object_id, form_url, {**said, **(extra_context or {})})
 
     def history_form_view(
         self, request: HttpRequest, object_id: str, version_id: str, extra_context: dict[str, Any] | None = None
@@ -299,6 +301,13 @@ class FactDesk(Desk):
     """Rows that the machine wrote: nobody adds, changes or deletes them here."""
 
     actions: Sequence[Any] | None = ()
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """All columns of the row, without the form that Django would make to find them."""
+        if self.fields:
+            return self.fields
+        own = [field.name for field in self.opts.fields if field.editable and not field.auto_created]
+        return [*own, *(name for name in self.get_readonly_fields(request, obj) if name not in own)]
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

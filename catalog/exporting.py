@@ -18,7 +18,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 from django.http import StreamingHttpResponse
 from django.utils.html import strip_tags
-from django.utils.safestring import SafeData
+from django.utils.safestring import SafeString
 
 from catalog.money import quantity_text
 
@@ -75,7 +75,7 @@ def _reading(desk: Any, name: str) -> Callable[[Any], Any]:
             return getattr(row, field.name)
         if field is not None and getattr(field, "flatchoices", None):
             return dict(field.flatchoices).get(value, value)
-        return strip_tags(value) if isinstance(value, SafeData) else value
+        return strip_tags(value) if isinstance(value, SafeString) else value
 
     return read
 

@@ -74,7 +74,7 @@ class CustomerDesk(HistoryDesk):
         approved = Count("contracts", filter=Q(contracts__status=ContractStatus.APPROVED))
         return rows.annotate(approved_contracts=approved)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Customer | None = None) -> Sequence[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Customer | None = None) -> list[str]:
         if obj is None:
             return []
         # The billing days of contracts without a zone of their own follow the customer's.
@@ -281,7 +281,7 @@ class ContractDesk(DeedsMixin, HistoryDesk):
             return bool(admin.ModelAdmin.has_delete_permission(self, request, obj))
         return super().has_delete_permission(request, obj)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Contract | None = None) -> Sequence[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Contract | None = None) -> list[str]:
         return ["status", "terms"]
 
     def get_inlines(self, request: HttpRequest, obj: Contract | None = None) -> Any:

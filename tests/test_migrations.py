@@ -75,3 +75,17 @@ def test_migrations_go_to_zero_and_back(empty_databases: dict[str, str]) -> None
     assert left_over(quarantine) == []
     migrate(empty_databases)
     assert (len(left_over(main)), len(left_over(quarantine))) == made
+
+
+@pytest.mark.sql
+def test_months_there_are_get_a_place_for_what_came(empty_databases: dict[str, str]) -> None:
+    """Events were stored before there were rules."""
+    migrate(empty_databases, "--database", "default", "billing", "0007")
+    with psycopg.connect(empty_databases["DATABASE_URL"]) as connection:
+        connection.execute("SELECT watertight_event_partition('2025-12-31T23:00:00-05:00')")
+    migrate(empty_databases, "--database", "default", "billing", "0008")
+    with psycopg.connect(empty_databases["DATABASE_URL"]) as connection:
+        found = connection.execute(
+            "SELECT relname FROM pg_class WHERE relname ~ '^billing_(original)?event_\\d{4}_\\d\\d$' ORDER BY 1"
+        ).fetchall()
+    assert [name for (name,) in found] == ["billing_event_2026_01", "billing_originalevent_2026_01"]

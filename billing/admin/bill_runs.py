@@ -83,8 +83,7 @@ class PeriodCloseDesk(FactDesk):
     list_select_related = ["contract", "invoice"]
     search_fields = ["contract__number", "invoice__number"]
     search_help_text = "A contract's or an invoice's number."
-    date_hierarchy = "starts_at"
-    ordering = ["-closed_at", "contract__number"]
+    ordering = ["-pk"]
     empty_hint = "A period is closed by the first bill run after its end and its tolerance window."
 
 
@@ -104,6 +103,6 @@ class CreditUseDesk(FactDesk):
     list_select_related = ["credit_note", "invoice"]
     search_fields = ["credit_note__number", "invoice__number"]
     search_help_text = "The number of a credit note or an invoice."
-    ordering = ["-used_at", "-pk"]
+    ordering = ["-pk"]
     empty_hint = "Credit notes are spent on the next invoices of their customer, when these are issued."
     amount_figure = money("amount", currency="invoice.currency")

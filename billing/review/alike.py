@@ -121,42 +121,37 @@ _OPEN = """
 """
 
 _GROUPS = f"""
-    WITH held AS MATERIALIZED ({_OPEN}), money AS (
-        SELECT reason, source, alike, jsonb_object_agg(currency, amount) FILTER (WHERE amount IS NOT NULL) AS at_risk,
-            max(amount) FILTER (WHERE currency <> '') AS risk, sum(unestimated) AS unestimated,
-            (array_agg(customer ORDER BY n DESC, customer) FILTER (WHERE customer <> ''))[1] AS customer,
-            max(score) AS score
-        FROM (
-            SELECT reason, source, alike, coalesce(estimate.currency, '') AS currency, sum(estimate.amount) AS amount,
-                count(*) FILTER (WHERE estimate.amount IS NULL) AS unestimated, max(estimate.customer) AS customer,
-                max(estimate.score) AS score, count(*) AS n
-            FROM held LEFT JOIN quarantine_estimate estimate ON estimate.record_id = held.id
-            GROUP BY 1, 2, 3, 4
-        ) by_currency GROUP BY 1, 2, 3
-    ), seen AS (
-        SELECT reason, source, alike, count(*) AS sightings
-        FROM held JOIN quarantine_sighting sighting ON sighting.record_id = held.id GROUP BY 1, 2, 3
-    ), standing AS (
-        SELECT held.reason, source, alike, count(*) AS proposed
-        FROM held JOIN quarantine_proposedrecord placed ON placed.record_id = held.id AND placed.outcome = ''
-        GROUP BY 1, 2, 3
+    WITH held AS MATERIALIZED ({_OPEN}), seen AS (
+        SELECT sighting.record_id AS id, count(*) AS n
+        FROM held JOIN quarantine_sighting sighting ON sighting.record_id = held.id GROUP BY 1
+    ), by_currency AS (
+        SELECT held.reason, held.source, held.alike, coalesce(estimate.currency, '') AS currency, count(*) AS records,
+            sum(seen.n) AS sightings, min(held.held_at) AS oldest, max(held.held_at) AS newest, min(held.id) AS sample,
+            min(held.subject) AS subject, min(held.type) AS type, sum(estimate.amount) AS amount,
+            count(*) - count(estimate.amount) AS unestimated, count(placed.id) AS proposed,
+            max(estimate.customer) AS customer, max(estimate.score) AS score
+        FROM held LEFT JOIN seen ON seen.id = held.id
+        LEFT JOIN quarantine_estimate estimate ON estimate.record_id = held.id
+        LEFT JOIN quarantine_proposedrecord placed ON placed.record_id = held.id AND placed.outcome = ''
+        GROUP BY 1, 2, 3, 4
     ), counted AS (
-        SELECT reason, source, alike, count(*) AS records, min(held_at) AS oldest, max(held_at) AS newest,
-            min(id) AS sample, min(subject) AS subject, min(type) AS type
-        FROM held GROUP BY 1, 2, 3
+        SELECT reason, source, alike, sum(records) AS records, sum(sightings) AS sightings, min(oldest) AS oldest,
+            max(newest) AS newest, array_agg(currency) AS currencies, array_agg(amount) AS amounts,
+            max(amount) AS risk, sum(unestimated) AS unestimated, sum(proposed) AS proposed, min(sample) AS sample,
+            min(subject) AS subject, min(type) AS type, max(customer) AS customer, max(score) AS score
+        FROM by_currency GROUP BY 1, 2, 3
     ), found AS (
-        SELECT *, %(rank)s::numeric AS rank
-        FROM counted LEFT JOIN money USING (reason, source, alike) LEFT JOIN seen USING (reason, source, alike)
-        LEFT JOIN standing USING (reason, source, alike)
+        SELECT *, %(rank)s::numeric AS rank FROM counted
     )
-    SELECT reason, source, alike, records, coalesce(sightings, 0), oldest, newest, coalesce(at_risk, '{{}}'),
-        coalesce(unestimated, 0), coalesce(proposed, 0), sample, subject, type, coalesce(customer, ''),
-        coalesce(score, 0), rank, (SELECT count(*) FROM counted)
+    SELECT reason, source, alike, records, coalesce(sightings, 0), oldest, newest, currencies, amounts, unestimated,
+        proposed, sample, subject, type, coalesce(customer, ''), coalesce(score, 0), rank,
+        (SELECT count(*) FROM counted)
     FROM found
     WHERE %(after)s::numeric IS NULL OR (-rank, reason, source, alike)
         > (-%(after)s::numeric, %(after_reason)s, %(after_source)s, %(after_alike)s)
     ORDER BY -rank, reason, source, alike LIMIT %(limit)s
 """
+"""In one pass over the open records; a group has a row for each currency first, mostly one."""
 
 
 def groups(
@@ -194,17 +189,18 @@ def _parameters(asked: Asked) -> dict[str, Any]:
 
 
 def _group(row: Sequence[Any]) -> Group:
-    reason, source, alike, records, sightings, oldest, newest, at_risk, unestimated, proposed, *rest = row
-    sample, subject, type, customer, score, *_ = rest
+    reason, source, alike, records, sightings, oldest, newest, currencies, amounts, *rest = row
+    unestimated, proposed, sample, subject, type, customer, score, *_ = rest
+    at_risk = {currency: sum_ for currency, sum_ in zip(currencies, amounts, strict=True) if sum_ is not None}
     return Group(
         key=GroupKey(reason, source, alike),
-        records=records,
+        records=int(records),
         sightings=int(sightings),
         oldest=oldest,
         newest=newest,
-        at_risk=_amounts(at_risk),
+        at_risk=dict(sorted(at_risk.items())),
         unestimated=int(unestimated),
-        proposed=proposed,
+        proposed=int(proposed),
         sample=sample,
         subject=subject,
         type=type,
@@ -219,7 +215,7 @@ def _amounts(found: str) -> dict[str, Decimal]:
 
 
 def _token(row: Sequence[Any]) -> str:
-    position = [str(row[15]), row[0], row[1], row[2]]
+    position = [str(row[16]), row[0], row[1], row[2]]
     return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
 
 

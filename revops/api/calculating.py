@@ -28,7 +28,7 @@ class Calculation(Shown, kw_only=True):
             "`minimum_amount` and `maximum_amount` go with every model."
         ),
     ]
-    quantity: Annotated[str | UnsetType | None, Meta(examples=["15"])] = UNSET
+    quantity: Annotated[str | float | UnsetType | None, Meta(examples=["15"])] = UNSET
     events: Annotated[
         list[Any] | UnsetType | None, Meta(description="For prices that look at single events: their values, in order.")
     ] = UNSET

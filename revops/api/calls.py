@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import wraps
 from typing import Annotated, Any, NewType, get_args, get_origin, get_type_hints
 
@@ -84,15 +84,15 @@ def call(
     refuses: Sequence[Problem] = (),
     is_deed: bool = False,
     tells: Sequence[str] = (),
-    reads_itself: bool = False,
+    reads_itself: type[Query] | None = None,
 ) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
     """Declare the method below as a call.
 
     `answers` is the type of the answer, `example` one such answer, `sends` an example of the body; `takes` is the type
     of a body that is a `Document`, or several by content type. `refuses` are the refusals peculiar to this call, as the
     code raises them: the common ones (key, scope, form of the request, limits) are added. `is_deed`: it heeds an
-    Idempotency-Key. `tells`: headers of its answer beside the common ones. `reads_itself`: the method reads the
-    request; what it says here is for the documentation.
+    Idempotency-Key. `tells`: headers of its answer beside the common ones. `reads_itself`, the parameters of
+    its address: the method reads the request without our help, and what it says here is for the documentation.
     """
 
     def declare(method: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -113,8 +113,8 @@ def call(
             description=inspect.getdoc(method) or "",
             **found,
         )
-        if reads_itself:
-            method.call = made  # type: ignore[attr-defined]
+        if reads_itself is not None:
+            method.call = replace(made, query=reads_itself)  # type: ignore[attr-defined]
             return method
 
         @wraps(method)

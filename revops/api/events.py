@@ -79,9 +79,9 @@ class Events(EventList):
             split(f"The batch has 12000 records; at most {LARGEST_BATCH} are taken at once."),
             Problem(415, f"Send events as {ONE}, {BATCH} or {EITHER}."),
         ],
-        reads_itself=True,
+        reads_itself=Reported,
     )
-    def post(self, request: HttpRequest, asked: Reported | None = None) -> HttpResponse:
+    def post(self, request: HttpRequest) -> HttpResponse:
         """One event or a batch, as CloudEvents in structured mode: up to 10,000 records and 16 MiB.
 
         What is answered for is stored. Each record is judged alone: it is accepted, a duplicate of one that was

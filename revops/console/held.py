@@ -5,7 +5,6 @@ The quarantine is a database of its own; where it cannot be reached the console 
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -14,6 +13,7 @@ from django.db import DatabaseError, connections, transaction
 
 from billing.models import HeldRecord, HeldStatus
 from billing.review.alike import QUARANTINE, ReasonTotal, totals_by_reason, waiting
+from catalog.money import ZERO
 
 COUNTED_UP_TO = 10_000  # records, where they are too many to add up
 PATIENCE = "3s"
@@ -35,10 +35,11 @@ class HeldNow:
     @property
     def at_risk(self) -> dict[str, Decimal]:
         """Currency -> amount, an estimate."""
-        sums: Counter[str] = Counter()
+        sums: dict[str, Decimal] = {}
         for total in self.totals:
-            sums.update(total.at_risk)  # type: ignore[arg-type]  # adds Decimals as well as integers
-        return dict(sums)  # type: ignore[arg-type]
+            for currency, amount in total.at_risk.items():
+                sums[currency] = sums.get(currency, ZERO) + amount
+        return sums
 
     @property
     def unestimated(self) -> int:

@@ -29,7 +29,8 @@ def trail(context: dict[str, Any]) -> list[Part]:
     opts = getattr(context.get("original"), "_meta", None) or getattr(context.get("object"), "_meta", None) or opts
     rows = _address(f"admin:{opts.app_label}_{opts.model_name}_changelist")
     area = area_of(rows) or area_of(request.path)
-    listed = capfirst(str(opts.verbose_name_plural))
+    listed = next((page.label for page in area.pages if page.address == rows), "") if area else ""
+    listed = listed or capfirst(str(opts.verbose_name_plural))
     parts: list[Part] = [(area.title, area.pages[0].address)] if area and area.title != listed else []
     parts.append((listed, rows))
     row = context.get("original") or context.get("object")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib.auth.models import AbstractBaseUser
@@ -119,7 +119,7 @@ DEEDS: tuple[Deed, ...] = (Approve(), Reject(), Withdraw(), GoOn())
 
 def is_open_to(deed: Deed, row: Proposal, request: HttpRequest) -> bool:
     """Whether a person sees the button: approving and rejecting is for others, withdrawing for who proposed it."""
-    is_own = row.proposed_by == identity(request.user)
+    is_own = row.proposed_by == identity(cast(AbstractBaseUser, request.user))
     return is_own if isinstance(deed, Withdraw) else not (is_own and isinstance(deed, Approve | Reject))
 
 

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
-from django.db.models import Case, Count, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import (
+    Aggregate,
+    Case,
+    CharField,
+    Count,
+    DecimalField,
+    Field,
+    IntegerField,
+    Max,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+    When,
+)
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -33,6 +51,7 @@ from catalog.auditing import identity
 from catalog.columns import count
 from catalog.deeds import DeedsMixin
 from catalog.desks import FactDesk
+from catalog.wording import about_figure
 from contracts.models import Customer
 
 RECORDS_SHOWN = 20
@@ -61,13 +80,14 @@ class StateFilter(admin.SimpleListFilter):
 @admin.register(Proposal)
 class ProposalDesk(DeedsMixin, FactDesk):
     list_display = [
-        "number", "what", "covers", "records_figure", "why", "proposer", "proposed_at", "state", "outcome",
+        "number", "what", "covers", "records_figure", "at_risk_figure", "why", "proposer", "proposed_at", "state",
     ]  # fmt: skip
     list_filter = [StateFilter, "kind", "keep_as_rule", "proposed_at"]
     search_fields = ["reason", "note", "proposed_by_name", "decided_by_name"]
     search_help_text = "Words of the reason or the note, or who proposed or decided."
     csv_columns = [
-        "pk", "kind", "argument", "reason", "keep_as_rule", "records_figure", "proposed_by_name", "proposed_at",
+        "pk", "kind", "argument", "reason", "keep_as_rule", "records_figure", "at_risk_figure", "proposed_by_name",
+        "proposed_at",
         "decision", "decided_by_name", "decided_at", "note", "rule", "done_at", "outcome",
     ]  # fmt: skip
     fields = ["kind"]
@@ -83,13 +103,16 @@ class ProposalDesk(DeedsMixin, FactDesk):
         ranked: QuerySet[Proposal] = rows.annotate(
             rank=rank,
             record_count=_counted(),
+            risk=_estimated(Sum("record__estimate__amount"), DecimalField()),
+            risk_currency=_estimated(Min("record__estimate__currency"), CharField()),
+            other_currency=_estimated(Max("record__estimate__currency"), CharField()),
             released_count=_counted(Outcome.RELEASED),
             discarded_count=_counted(Outcome.DISCARDED),
             failed_count=_counted(Outcome.FAILED),
         )
         return ranked.order_by(*self.get_ordering(request))
 
-    def get_ordering(self, request: HttpRequest) -> list[str]:
+    def get_ordering(self, request: HttpRequest) -> Any:
         return ["rank", "-proposed_at", "-pk"]
 
     @admin.display(description="no.", ordering="pk")
@@ -110,6 +133,15 @@ class ProposalDesk(DeedsMixin, FactDesk):
     def why(self, proposal: Proposal) -> str:
         return Truncator(proposal.reason).chars(60)
 
+    @admin.display(description="at risk, about", ordering="risk")
+    def at_risk_figure(self, proposal: Any) -> str:
+        """The sum of the estimates; of several currencies there is none."""
+        if proposal.risk is None:
+            return "-"
+        if proposal.risk_currency != proposal.other_currency:
+            return "several currencies"
+        return f"{about_figure(proposal.risk, proposal.risk_currency)} {proposal.risk_currency}"
+
     @admin.display(description="proposed by", ordering="proposed_by_name")
     def proposer(self, proposal: Proposal) -> str:
         return proposal.proposed_by_name or proposal.proposed_by
@@ -117,7 +149,7 @@ class ProposalDesk(DeedsMixin, FactDesk):
     @admin.display(description="state", ordering="rank")
     def state(self, proposal: Proposal) -> SafeString:
         words, tone = state_of(proposal)
-        return format_html('<span class="state {}">{}</span>', tone, words)
+        return format_html('<span class="state {}">{}</span> <small>{}</small>', tone, words, self.outcome(proposal))
 
     @admin.display(description="outcome")
     def outcome(self, proposal: Any) -> str:
@@ -126,7 +158,7 @@ class ProposalDesk(DeedsMixin, FactDesk):
             (proposal.discarded_count, "discarded"),
             (proposal.failed_count, "held again"),
         )
-        return ", ".join(f"{n:,} {words}" for n, words in parts if n) or "-"
+        return ", ".join(f"{n:,} {words}" for n, words in parts if n)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -155,7 +187,7 @@ class ProposalDesk(DeedsMixin, FactDesk):
             "whole_event": proposal.argument.get("event"),
             "state_words": words,
             "state_tone": tone,
-            "is_own": proposal.proposed_by == identity(request.user),  # type: ignore[arg-type]
+            "is_own": proposal.proposed_by == identity(cast(AbstractBaseUser, request.user)),
             "may_approve": request.user.has_perm("quarantine.approve_resolution"),
             "record_count": proposal.records.count(),
             "records": [
@@ -196,7 +228,7 @@ def _outcome(proposal: Proposal) -> dict[str, Any]:
 
 def _records_address(proposal: Proposal, **asked: str) -> str:
     address = reverse("admin:quarantine_proposedrecord_changelist")
-    return f"{address}?{urlencode({'proposal__id__exact': proposal.pk, **asked})}"
+    return f"{address}?{urlencode({'proposal__id__exact': str(proposal.pk), **asked})}"
 
 
 def _counted(outcome: str | None = None) -> Coalesce:
@@ -206,6 +238,13 @@ def _counted(outcome: str | None = None) -> Coalesce:
         rows = rows.filter(outcome=outcome)
     counted = rows.order_by().values("proposal").annotate(n=Count("pk")).values("n")
     return Coalesce(Subquery(counted, output_field=IntegerField()), Value(0))
+
+
+def _estimated(aggregate: Aggregate, field: Field[Any, Any]) -> Subquery:
+    """A subquery over the estimates of the records of a proposal."""
+    rows = ProposedRecord.objects.filter(proposal=OuterRef("pk"), record__estimate__amount__isnull=False)
+    found = rows.order_by().values("proposal").annotate(found=aggregate).values("found")
+    return Subquery(found, output_field=field)
 
 
 @admin.register(ProposedRecord)
@@ -225,7 +264,7 @@ class ProposedRecordDesk(FactDesk):
         rows: QuerySet[ProposedRecord] = super().get_queryset(request)
         return rows.defer("record__raw")
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         return lookup == "proposal__id__exact" or bool(super().lookup_allowed(lookup, value, request))
 
     @admin.display(description="event", ordering="record__event_id")

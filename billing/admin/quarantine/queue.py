@@ -21,7 +21,7 @@ from billing.review.alike import Asked, Group, GroupKey, Order, ReasonTotal, gro
 from contracts.models import Customer
 
 PER_PAGE = 50
-ORDERS = get_args(Order)
+ORDERS: tuple[Order, ...] = get_args(Order)  # the first is the usual one
 COLUMNS = (("records", "Records"), ("sightings", "Sightings"), ("oldest", "Oldest"), ("newest", "Newest"))
 
 
@@ -35,14 +35,14 @@ class QueueQuery:
 
     @classmethod
     def read(cls, parameters: Mapping[str, str]) -> QueueQuery:
-        order = parameters.get("order", "money")
+        order = next((one for one in ORDERS if one == parameters.get("order")), ORDERS[0])
         asked = Asked(
             reason=parameters.get("reason", ""),
             source=parameters.get("source", ""),
             text=parameters.get("q", "").replace("\0", "").strip(),
             unproposed=parameters.get("unproposed") == "1",
         )
-        return cls(asked, order if order in ORDERS else "money", parameters.get("after"))
+        return cls(asked, order, parameters.get("after"))
 
     def address(self, **changes: str) -> str:
         """The queue with other parameters; from its first page, unless `after` says where."""
@@ -52,7 +52,7 @@ class QueueQuery:
             "source": asked.source,
             "q": asked.text,
             "unproposed": "1" if asked.unproposed else "",
-            "order": self.order if self.order != "money" else "",
+            "order": self.order if self.order != ORDERS[0] else "",
         }
         return queue_address(urlencode({name: value for name, value in {**now, **changes}.items() if value}))
 

@@ -103,7 +103,7 @@ def receipts_of(ids: list[UUID]) -> list[Receipt | None]:
 
 def suggestion_address(record: HeldRecord, suggestion: Suggestion) -> str:
     """The form of a proposal, filled in with what is suggested."""
-    asked = {"record": record.pk, "kind": suggestion.kind, "suggested": suggestion.value}
+    asked: dict[str, str | int] = {"record": record.pk, "kind": suggestion.kind, "suggested": suggestion.value}
     return f"{reverse('admin:quarantine_propose')}?{urlencode(asked)}"
 
 

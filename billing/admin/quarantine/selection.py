@@ -65,8 +65,8 @@ class About:
 
 def read_selection(asked: QueryDict) -> Selection:
     """What a form or an address chose. Raises UnableToSelect."""
-    if asked.get("match"):
-        return matching(_match(asked["match"]))
+    if text := asked.get("match"):
+        return matching(_match(text))
     if asked.get("listed"):
         return _listed(asked)
     if tokens := asked.getlist("group"):
@@ -122,7 +122,7 @@ def _title(chosen: Chosen, count: int) -> str:
             return records
 
 
-def _match(text: str) -> Match:
+def _match(text: Any) -> Match:
     try:
         return msgspec.json.decode(text, type=Match)
     except msgspec.MsgspecError as error:

@@ -43,7 +43,7 @@ END
 $$;
 
 -- The months there are already.
-SELECT watertight_event_partition(to_timestamp(right(relname, 7) || ' UTC', 'YYYY_MM TZ') + interval '1 day')
+SELECT watertight_event_partition(to_date(right(relname, 7), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC')
 FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'billing_event'::regclass;
 
 CREATE TRIGGER original_event_is_fact BEFORE UPDATE OR DELETE ON billing_originalevent

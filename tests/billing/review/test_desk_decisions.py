@@ -64,7 +64,7 @@ def propose_at_desk(client: Client, *ids: str, **asked: Any) -> Proposal:
 
 def tokens(customer: Customer) -> Decimal:
     """What a customer used in January."""
-    found = windows(customer.pk, Meter.objects.get(key="tokens"), JANUARY, "month", dt.UTC)  # type: ignore[arg-type]
+    found = windows(customer.pk, Meter.objects.get(key="tokens"), JANUARY, "month", dt.UTC)
     return Decimal(sum(Decimal(str(window.value)) for window in found if window.value is not None))
 
 
@@ -266,5 +266,5 @@ def test_proposals_that_wait_come_first_and_cost_the_same_queries(company: Compa
     assert [row.decision for row in rows][-1] == "approved"
     waiting = fiona.get(PROPOSALS, {"state": "waiting"}).context["cl"].result_list
     assert len(waiting) == 29
-    csv = b"".join(fiona.get(f"{PROPOSALS}export/", {"state": "approved"}))  # type: ignore[call-overload]
+    csv = b"".join(fiona.get(f"{PROPOSALS}export/", {"state": "approved"}))
     assert b"1 discarded" in csv

@@ -68,10 +68,10 @@ def test_a_group_is_proposed_for_by_way_of_a_preview_that_stores_nothing(company
 
 def test_a_suggestion_fills_in_the_form(company: Company, robin: Client) -> None:
     send(event("a", subject="acm"), event("b", type="llm.reqest"))
-    one = held("a").pk
-    form = robin.get(PROPOSE, {"record": one, "kind": "assign_customer", "suggested": "acme"})
+    asked = {"record": str(held("a").pk), "kind": "assign_customer", "suggested": "acme"}
+    form = robin.get(PROPOSE, asked)
     assert form.context["form"].initial["customer"].key == "acme"
-    again = robin.post(PROPOSE, {"record": one, "kind": "assign_customer", "suggested": "acme", "reason": "Typo"})
+    again = robin.post(PROPOSE, {**asked, "reason": "Typo"})
     assert again.context["form"].initial["reason"] == "Typo"
     form = robin.get(PROPOSE, {"record": held("b").pk})
     assert (form.context["kind"], form.context["form"].initial["type"]) == ("map_type", "llm.request")
@@ -103,7 +103,7 @@ def test_ticked_records_of_the_list_are_proposed_for(company: Company, robin: Cl
 def test_crawlers_are_chosen_by_what_they_say(company: Company, robin: Client) -> None:
     agents = ["Googlebot/2.1", "Mozilla", "bingBOT"]
     send(*(event(f"c{n}", subject=f"ip-{n}", data={"tokens": 1, "agent": agent}) for n, agent in enumerate(agents)))
-    condition = {"source": "gw", "field": "data.agent", "values": "*bot*", "ignores_case": "on"}
+    condition: dict[str, str] = {"source": "gw", "field": "data.agent", "values": "*bot*", "ignores_case": "on"}
     found = robin.get(MATCHING, condition)
     assert "2 held records with source gw, data.agent *bot*" in text_of(found)
     assert "data.agent" in found.context["known_fields"]

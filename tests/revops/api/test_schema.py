@@ -122,6 +122,12 @@ def test_every_example_is_valid(path: str, method: str, operation: Any) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize(("path", "method", "operation"), operations())
+def test_the_parts_of_a_path_are_its_parameters(path: str, method: str, operation: Any) -> None:
+    named = {parameter["name"] for parameter in operation["parameters"] if parameter["in"] == "path"}
+    assert named == set(re.findall(r"{(\w+)}", path))
+
+
 def test_calls_have_names_of_their_own() -> None:
     names = [one["operationId"] for methods in DOCUMENT["paths"].values() for one in methods.values()]
     assert len(names) == len(set(names))

@@ -110,6 +110,7 @@ def test_the_number_is_refused_to_who_may_not_see_the_quarantine(client: Client)
         ("/admin/contracts/customer/{customer}/history/", ["Customers", "Acme", "History"]),
         ("/admin/contracts/customer/{customer}/delete/", ["Customers", "Acme", "Delete"]),
         ("/admin/catalog/seller/{seller}/change/", ["Settings", "Sellers", "Main"]),
+        ("/admin/auth/group/add/", ["Settings", "Roles", "Add"]),
     ],
 )
 def test_a_page_says_where_it_stands(office: Client, address: str, way: list[str]) -> None:
