@@ -215,10 +215,12 @@ class PriceInline(StackedInline[Price, PlanVersion]):
                     ("key", "name", "kind"),
                     ("model", "meter", "unit_amount", "flat_amount"),
                     ("package_size", "package_amount"),
+                    ("rate_percent", "fixed_amount", "free_events", "free_amount"),
                     ("included_units", "minimum_amount", "maximum_amount"),
                     ("billing", "prorate", "position"),
                 ],
-                "description": "Tiers are on the price's own page: save, then follow “Change”.",
+                "description": "Tiers, filters, windows and conversions are on the price's own page: save, then follow "
+                "“Change”.",
             },
         )
     ]
@@ -290,7 +292,7 @@ class PlanVersionDesk(DeedsMixin, HistoryDesk):
 class TierInline(TabularInline[PriceTier, Price]):
     model = PriceTier
     extra = 0
-    fields = ["position", "up_to", "unit_amount", "flat_amount"]
+    fields = ["position", "up_to", "unit_amount", "flat_amount", "cap_amount", "rate_percent", "unit_amounts"]
 
     def has_add_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
         return obj is not None and is_draft(obj.version) and bool(super().has_add_permission(request, obj))
@@ -313,6 +315,37 @@ class PriceDesk(HistoryDesk):
     ordering = ["version__plan__key", "-version__number", "position"]
     readonly_fields = ["version"]
     inlines = [TierInline]
+    fieldsets = [
+        (
+            None,
+            {"fields": ["version", ("key", "name", "position"), ("kind", "meter", "model"), ("billing", "prorate")]},
+        ),
+        (
+            "Amounts",
+            {
+                "fields": [
+                    ("unit_amount", "flat_amount"),
+                    ("package_size", "package_amount", "package_rounding"),
+                    ("rate_percent", "fixed_amount", "multiplier"),
+                    ("free_events", "free_amount", "per_transaction_min", "per_transaction_max"),
+                    ("included_units", "minimum_amount", "maximum_amount"),
+                    ("cumulative", "zero_quantity"),
+                ],
+                "description": "Each model takes its own of these; what does not belong to it is refused when the "
+                "version is submitted.",
+            },
+        ),
+        (
+            "Which usage",
+            {
+                "fields": [
+                    ("filters", "dimension"),
+                    ("window", "combine"),
+                    ("conversion_op", "conversion_factor", "conversion_rounding"),
+                ]
+            },
+        ),
+    ]
 
     def frozen(self, row: Price) -> str | None:
         if is_draft(row.version):

@@ -15,6 +15,7 @@ from django.db.models import F, Q
 from catalog.auditing import history, two_persons
 from catalog.money import UnknownCurrency, minor_places
 from catalog.pricing import PriceRule, parse_price
+from catalog.selection import parse_window
 
 KEY = RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "A key is made of letters, digits, dots, dashes and underscores.")
 
@@ -24,6 +25,13 @@ def validate_currency(code: str) -> None:
         minor_places(code)
     except UnknownCurrency as unknown:
         raise ValidationError(str(unknown)) from unknown
+
+
+def validate_window(text: str) -> None:
+    try:
+        parse_window(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
 
 
 class UnitAmountField(models.DecimalField[Any, Any]):
@@ -227,6 +235,11 @@ class PriceModel(models.TextChoices):
     PACKAGE = "package"
     GRADUATED = "graduated"
     VOLUME = "volume"
+    STAIRSTEP = "stairstep"
+    PERCENTAGE = "percentage"
+    GRADUATED_PERCENTAGE = "graduated_percentage", "graduated percentage"
+    DYNAMIC = "dynamic"
+    GRADUATED_BY_DIMENSION = "graduated_by_dimension", "graduated, tiers shared over a dimension"
 
 
 class BillingTime(models.TextChoices):
@@ -234,22 +247,77 @@ class BillingTime(models.TextChoices):
     IN_ADVANCE = "in_advance", "in advance"
 
 
+# The arithmetic of a price, in the words of a scenario file: numbers that may be absent, and what is said only where it
+# is not as usual.
+NUMBERS = (
+    "unit_amount", "flat_amount", "package_size", "package_amount", "rate_percent", "fixed_amount", "free_events",
+    "free_amount", "per_transaction_min", "per_transaction_max", "multiplier", "minimum_amount", "maximum_amount",
+)  # fmt: skip
+PLAIN = {"included_units": 0, "package_rounding": "up", "cumulative": False, "zero_quantity": "no_charge"}
+
+
 class Price(models.Model):
-    """One way of charging, inside a version."""
+    """One way of charging, inside a version. `terms` is its arithmetic; the rest says which use it takes, and when."""
 
     version = models.ForeignKey(PlanVersion, on_delete=models.CASCADE, related_name="prices")
     key = models.CharField(max_length=80, validators=[KEY])
     name = models.CharField(max_length=200, blank=True, help_text="As printed on an invoice.")
     kind = models.CharField(max_length=10, choices=PriceKind)
-    model = models.CharField(max_length=20, choices=PriceModel)
+    model = models.CharField(max_length=30, choices=PriceModel)
     meter = models.ForeignKey(Meter, on_delete=models.PROTECT, null=True, blank=True, related_name="prices")
     unit_amount = UnitAmountField(null=True, blank=True)
     flat_amount = UnitAmountField(null=True, blank=True)
     package_size = UnitAmountField(null=True, blank=True)
     package_amount = UnitAmountField(null=True, blank=True)
+    package_rounding = models.CharField(
+        max_length=4, choices=[("up", "a begun package counts"), ("down", "only full packages count")], default="up"
+    )
+    cumulative = models.BooleanField(
+        default=False,
+        help_text="Stairstep: the flat amounts of all bands up to the one reached, not of that one alone.",
+    )
+    rate_percent = UnitAmountField(null=True, blank=True, help_text="Of the amount that the events carry.")
+    fixed_amount = UnitAmountField(null=True, blank=True, help_text="For each event, beside the percentage.")
+    free_events = models.PositiveIntegerField(null=True, blank=True, help_text="The first so many are free.")
+    free_amount = UnitAmountField(null=True, blank=True, help_text="The first so much is free.")
+    per_transaction_min = UnitAmountField(null=True, blank=True, help_text="What each event costs at least.")
+    per_transaction_max = UnitAmountField(null=True, blank=True, help_text="What each event costs at most.")
+    multiplier = UnitAmountField(
+        null=True, blank=True, help_text="Dynamic: what the events' amounts are multiplied by."
+    )
     included_units = UnitAmountField(default=Decimal(0))
+    conversion_op = models.CharField(
+        "conversion", max_length=8, blank=True, choices=[("multiply", "multiply by"), ("divide", "divide by")],
+        help_text="From the meter's unit to the priced one, before everything else.",
+    )  # fmt: skip
+    conversion_factor = UnitAmountField(null=True, blank=True)
+    conversion_rounding = models.CharField(
+        max_length=8, default="none",
+        choices=[("none", "not rounded"), ("ceil", "up to whole units"), ("floor", "down to whole units"),
+                 ("half_up", "to the nearest whole unit")],
+    )  # fmt: skip
+    zero_quantity = models.CharField(
+        "without usage", max_length=16, default="no_charge",
+        choices=[("no_charge", "costs nothing"), ("first_tier_flat", "costs the first tier's flat amount")],
+    )  # fmt: skip
     minimum_amount = UnitAmountField(null=True, blank=True)
     maximum_amount = UnitAmountField(null=True, blank=True)
+    filters = models.JSONField(
+        default=dict, blank=True,
+        help_text="Only usage with these values of the meter's dimensions: {property: [values]}. A price of the same "
+        "meter without filters takes the rest.",
+    )  # fmt: skip
+    dimension = models.CharField(
+        max_length=200, blank=True, help_text="Tiers shared over a dimension: which of the meter's properties it is."
+    )
+    window = models.CharField(
+        max_length=10, blank=True, validators=[validate_window],
+        help_text="Usage is taken in windows of this length (PT1M to PT12H, P1D), each aggregated by itself.",
+    )  # fmt: skip
+    combine = models.CharField(
+        max_length=20, default="rate_each_bucket",
+        choices=[("rate_each_bucket", "each window is priced"), ("sum_then_rate", "the windows' sum is priced")],
+    )  # fmt: skip
     billing = models.CharField(max_length=10, choices=BillingTime, default=BillingTime.IN_ARREARS)
     prorate = models.BooleanField(default=True, help_text="By days, where a period is not whole.")
     position = models.PositiveSmallIntegerField(default=0)
@@ -277,14 +345,13 @@ class Price(models.Model):
 
     def terms(self) -> dict[str, Any]:
         """The arithmetic of this price in the words of a scenario file; what is not set is left out."""
-        names = (
-            "unit_amount", "flat_amount", "package_size", "package_amount", "minimum_amount", "maximum_amount",
-        )  # fmt: skip
         terms: dict[str, Any] = {"model": self.model}
-        terms |= {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        if self.included_units:
-            terms["included_units"] = self.included_units
-        tiers = [tier.terms() for tier in self.tiers.all()]
+        terms |= {name: getattr(self, name) for name in NUMBERS if getattr(self, name) is not None}
+        terms |= {name: getattr(self, name) for name, plain in PLAIN.items() if getattr(self, name) != plain}
+        if self.conversion_op:
+            names = ("op", "factor", "rounding")
+            terms["unit_conversion"] = {name: getattr(self, f"conversion_{name}") for name in names}
+        tiers = [tier.terms(self.model) for tier in self.tiers.all()]
         return {**terms, "tiers": tiers} if tiers else terms
 
     def rule(self) -> PriceRule:
@@ -298,8 +365,11 @@ class PriceTier(models.Model):
     price = models.ForeignKey(Price, on_delete=models.CASCADE, related_name="tiers")
     position = models.PositiveSmallIntegerField()
     up_to = UnitAmountField(null=True, blank=True)
-    unit_amount = UnitAmountField(default=Decimal(0))
+    unit_amount = UnitAmountField(null=True, blank=True, default=Decimal(0))
     flat_amount = UnitAmountField(default=Decimal(0))
+    cap_amount = UnitAmountField(null=True, blank=True, help_text="What the units of this tier cost at most.")
+    rate_percent = UnitAmountField(default=Decimal(0))
+    unit_amounts = models.JSONField(default=dict, blank=True, help_text="By value of the price's dimension.")
 
     class Meta:
         ordering = ["position"]
@@ -308,5 +378,15 @@ class PriceTier(models.Model):
     def __str__(self) -> str:
         return f"up to {self.up_to.normalize():f}" if self.up_to is not None else "above"
 
-    def terms(self) -> dict[str, Any]:
-        return {"up_to": self.up_to, "unit_amount": self.unit_amount, "flat_amount": self.flat_amount}
+    def terms(self, model: str) -> dict[str, Any]:
+        """The tier in the words of a scenario file, as far as tiers of that price model have them."""
+        if model == PriceModel.GRADUATED_BY_DIMENSION:
+            rest = {} if self.unit_amount is None else {"unit_amount": self.unit_amount}
+            return {"up_to": self.up_to, "unit_amounts": dict(self.unit_amounts), **rest}
+        terms: dict[str, Any] = {"up_to": self.up_to, "flat_amount": self.flat_amount}
+        if model == PriceModel.GRADUATED_PERCENTAGE:
+            return {**terms, "rate_percent": self.rate_percent}
+        if model == PriceModel.STAIRSTEP:
+            return terms
+        capped = {} if self.cap_amount is None else {"cap_amount": self.cap_amount}
+        return {**terms, "unit_amount": self.unit_amount, **capped}

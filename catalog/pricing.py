@@ -44,10 +44,11 @@ class RateTier:
 
 @dataclass(frozen=True, slots=True)
 class DimensionTier:
-    """A tier with a unit price for each value of a dimension."""
+    """A tier with a unit price for each value of a dimension, and one for the other values where there is any."""
 
     up_to: Decimal | None
     unit_amounts: tuple[tuple[str, Decimal], ...]
+    unit_amount: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,11 @@ class PriceRule:
     maximum_amount: Decimal | None = None
     unit_conversion: UnitConversion | None = None
     zero_quantity: ZeroQuantity = "no_charge"
+
+    @property
+    def by_dimension(self) -> bool:
+        """Whether the value of a dimension decides what a unit costs."""
+        return isinstance(self.model, GraduatedByDimension)
 
     @property
     def reads_events(self) -> bool:
@@ -378,13 +384,14 @@ def _graduated_percentage(fields: _Fields) -> GraduatedPercentage:
 
 def _graduated_by_dimension(fields: _Fields) -> GraduatedByDimension:
     tiers = []
-    for row in fields.rows("tiers", {"up_to", "unit_amounts"}):
+    for row in fields.rows("tiers", {"up_to", "unit_amounts", "unit_amount"}):
         amounts = row.required("unit_amounts")
         if not isinstance(amounts, Mapping):
             row.fail("unit_amounts", "invalid", "an object of dimension and unit price is expected")
             continue
         prices = _Fields(amounts, f"{row.path}unit_amounts.", row.errors)
-        tiers.append(DimensionTier(row.number("up_to"), tuple((str(key), prices.amount(key)) for key in amounts)))
+        by_value = tuple((str(key), prices.amount(key)) for key in amounts)
+        tiers.append(DimensionTier(row.number("up_to"), by_value, row.number("unit_amount")))
     return GraduatedByDimension(tuple(tiers))
 
 

@@ -16,6 +16,7 @@ from django.db.models import Max
 
 from catalog.auditing import Actor, identity, sign
 from catalog.models import (
+    NUMBERS,
     BillingTime,
     Meter,
     Plan,
@@ -27,24 +28,19 @@ from catalog.models import (
     VersionStatus,
 )
 from catalog.money import UnknownCurrency, exact, minor_places
-from catalog.pricing import ARITHMETIC_FIELDS, FieldError, InvalidPrice, known_models, parse_price
+from catalog.pricing import FieldError, InvalidPrice, parse_price
+from catalog.selection import filter_of, parse_window
 
-STORED_FIELDS = frozenset(
-    {
-        "model",
-        "unit_amount",
-        "flat_amount",
-        "package_size",
-        "package_amount",
-        "included_units",
-        "minimum_amount",
-        "maximum_amount",
-        "tiers",
-    }
-)
 OPERATOR = "by the operator at the command line"
 LONGEST_NAME = 200
 LARGEST_AMOUNT = 10**18  # what the columns of amounts hold is below it
+DECIMAL = frozenset({*NUMBERS, "included_units"} - {"free_events"})
+LIMITED = frozenset({*NUMBERS, "included_units", "up_to", "cap_amount"})
+COMBINE = ("rate_each_bucket", "sum_then_rate")
+# Models over the amounts or the order of events.
+EVENT_MODELS = frozenset(
+    {PriceModel.PERCENTAGE, PriceModel.GRADUATED_PERCENTAGE, PriceModel.DYNAMIC, PriceModel.GRADUATED_BY_DIMENSION}
+)
 
 
 class UnableToPublish(Exception):
@@ -66,6 +62,10 @@ class PriceDraft:
     name: str = ""
     billing: str = BillingTime.IN_ARREARS
     prorate: bool = True
+    filters: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    dimension: str = ""
+    window: str = ""
+    combine: str = "rate_each_bucket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +188,10 @@ def content_of(version: PlanVersion) -> VersionContent:
                 name=price.name,
                 billing=price.billing,
                 prorate=price.prorate,
+                filters=price.filters,
+                dimension=price.dimension,
+                window=price.window,
+                combine=price.combine,
             )
             for price in version.prices.select_related("meter").prefetch_related("tiers")
         ),
@@ -243,7 +247,10 @@ def _price_errors(price: PriceDraft, meters: Mapping[str, Meter]) -> list[FieldE
         errors.append(FieldError("billing", "invalid", "usage is billed in arrears"))
     if len(price.name) > LONGEST_NAME:
         errors.append(FieldError("name", "invalid", f"a name has at most {LONGEST_NAME} characters"))
-    errors += _unstored(price.arithmetic)
+    errors += _selection_errors(price, meters.get(price.meter or ""))
+    errors += _too_large(price.arithmetic)
+    for index, tier in enumerate(price.arithmetic.get("tiers") or ()):
+        errors += _too_large(tier, f"tiers[{index}].")
     try:
         parse_price(price.arithmetic)
     except InvalidPrice as invalid:
@@ -251,27 +258,47 @@ def _price_errors(price: PriceDraft, meters: Mapping[str, Meter]) -> list[FieldE
     return errors
 
 
-def _unstored(arithmetic: Mapping[str, Any]) -> Iterator[FieldError]:
-    """What can be calculated but not sold yet: there is no column for it."""
-    later = "is not supported in plans yet"
-    model = arithmetic.get("model")
-    if model in known_models() and model not in PriceModel.values:
-        yield FieldError("model", "unsupported", f"the model {model} {later}")
-    for name, value in arithmetic.items():
-        if name in ARITHMETIC_FIELDS - STORED_FIELDS and value is not None:
-            yield FieldError(name, "unsupported", f"{name} {later}")
-    yield from _too_large(arithmetic)
-    for index, tier in enumerate(arithmetic.get("tiers") or ()):
-        if tier.get("cap_amount") is not None:
-            yield FieldError(f"tiers[{index}].cap_amount", "unsupported", f"cap_amount {later}")
-        yield from _too_large(tier, f"tiers[{index}].")
+def _selection_errors(price: PriceDraft, meter: Meter | None) -> Iterator[FieldError]:
+    """What is wrong with which usage a price takes, and in which pieces."""
+    if price.kind != PriceKind.USAGE:
+        for name in ("filters", "dimension", "window"):
+            if getattr(price, name):
+                yield FieldError(name, "invalid", f"a {price.kind} price reads no usage, so it has no {name}")
+        if price.arithmetic.get("model") in EVENT_MODELS:
+            yield FieldError("model", "invalid", f"the model {price.arithmetic['model']} is for usage alone")
+        return
+    if price.window:
+        try:
+            parse_window(price.window)
+        except ValueError as error:
+            yield FieldError("window", "invalid", str(error))
+    if price.combine not in COMBINE:
+        yield FieldError("combine", "invalid", f"combine is one of {', '.join(COMBINE)}")
+    if meter is not None:
+        yield from _dimension_errors(price, meter)
+
+
+def _dimension_errors(price: PriceDraft, meter: Meter) -> Iterator[FieldError]:
+    """Filters and shared tiers are over dimensions that the meter has."""
+    shared = price.arithmetic.get("model") == PriceModel.GRADUATED_BY_DIMENSION
+    known = ", ".join(meter.group_by) or "none"
+    named = {f"filters.{name}": name for name in price.filters} | ({"dimension": price.dimension} if shared else {})
+    for path, name in named.items():
+        if name not in meter.group_by:
+            detail = f"the meter {meter.key} is not grouped by {name!r}; its dimensions are: {known}"
+            yield FieldError(path, "unknown", detail)
+    for name, values in price.filters.items():
+        if not values:
+            yield FieldError(f"filters.{name}", "missing", "name at least one value")
+    if price.dimension and not shared:
+        yield FieldError("dimension", "invalid", "only a graduated_by_dimension price shares its tiers")
 
 
 def _too_large(amounts: Mapping[str, Any], path: str = "") -> Iterator[FieldError]:
     """Amounts that fit a price, but no column; what is no number is said elsewhere."""
     for name, value in amounts.items():
         try:
-            too_large = name not in ("model", "tiers") and value is not None and exact(value) >= LARGEST_AMOUNT
+            too_large = name in LIMITED and value is not None and exact(value) >= LARGEST_AMOUNT
         except (TypeError, ValueError):
             continue
         if too_large:
@@ -360,6 +387,7 @@ def _store_price(
 ) -> None:
     arithmetic = {name: value for name, value in draft.arithmetic.items() if value is not None}
     tiers = arithmetic.pop("tiers", ())
+    conversion = arithmetic.pop("unit_conversion", None) or {}
     price = Price(
         version=version,
         key=draft.key,
@@ -369,25 +397,34 @@ def _store_price(
         billing=draft.billing,
         prorate=draft.prorate,
         position=position,
-        **{name: value if name == "model" else Decimal(value) for name, value in arithmetic.items()},
+        filters={name: list(values) for name, values in draft.filters.items()},
+        dimension=draft.dimension,
+        window=draft.window,
+        combine=draft.combine,
+        **{name: Decimal(value) if name in DECIMAL else value for name, value in arithmetic.items()},
+        **{f"conversion_{name}": value for name, value in conversion.items()},
     )
     sign(price, *signature, f"Drafted with {version}")
     price.save()
     for number, tier in enumerate(tiers):
-        up_to = tier.get("up_to")
-        PriceTier.objects.create(
-            price=price,
-            position=number,
-            up_to=None if up_to is None else Decimal(up_to),
-            unit_amount=Decimal(tier.get("unit_amount") or 0),
-            flat_amount=Decimal(tier.get("flat_amount") or 0),
-        )
+        amounts = {name: Decimal(tier.get(name) or 0) for name in ("flat_amount", "rate_percent")}
+        bounds: dict[str, Decimal | None] = {
+            name: None if tier.get(name) is None else Decimal(tier[name]) for name in ("up_to", "cap_amount")
+        }
+        # Where tiers are shared over a dimension, no unit amount means that there is none for other values.
+        if tier.get("unit_amount") is not None or "unit_amounts" not in tier:
+            bounds["unit_amount"] = Decimal(tier.get("unit_amount") or 0)
+        else:
+            bounds["unit_amount"] = None
+        by_value = {name: str(amount) for name, amount in (tier.get("unit_amounts") or {}).items()}
+        PriceTier.objects.create(price=price, position=number, unit_amounts=by_value, **amounts, **bounds)
 
 
 def _comparable(content: VersionContent) -> object:
     rules = [parse_price(price.arithmetic) for price in content.prices]
-    prices = [replace(price, arithmetic={}) for price in content.prices]
-    return content.currency, content.effective_from, prices, rules
+    filters = [filter_of(price.filters) for price in content.prices]
+    prices = [replace(price, arithmetic={}, filters={}) for price in content.prices]
+    return content.currency, content.effective_from, prices, filters, rules
 
 
 def _said(deed: str, by: Actor) -> str:

@@ -58,6 +58,14 @@ def period_words(first: dt.date, after_last: dt.date) -> str:
 def price_words(price: Price, currency: str) -> str:
     """What a price charges, in a sentence without a verb: "0.002 up to 10,000, then 0.001; at least 5.00 EUR"."""
     said = [_charge(price, currency)]
+    if price.filters:
+        taken = "; ".join(f"{name} {' or '.join(map(str, values))}" for name, values in price.filters.items())
+        said.append(f"for {taken}")
+    if price.conversion_op and price.conversion_factor is not None:
+        sign = "times" if price.conversion_op == "multiply" else "divided by"
+        said.append(f"units {sign} {figure(price.conversion_factor)}")
+    if price.window:
+        said.append(f"in windows of {price.window}")
     if price.included_units:
         said.append(f"the first {figure(price.included_units)} included")
     if price.minimum_amount is not None:
@@ -71,6 +79,19 @@ def price_words(price: Price, currency: str) -> str:
 
 def _charge(price: Price, currency: str) -> str:
     tiers = list(price.tiers.all())
+    match price.model:
+        case PriceModel.STAIRSTEP:
+            bands = ", ".join(_band(tier, currency) for tier in tiers)
+            return f"{bands} {currency}" + (", all bands reached together" if price.cumulative else "")
+        case PriceModel.GRADUATED_PERCENTAGE:
+            return ", then ".join(_rate(tier, currency) for tier in tiers)
+        case PriceModel.GRADUATED_BY_DIMENSION:
+            return f"by {price.dimension}: {', then '.join(_by_value(tier, currency) for tier in tiers)} {currency}"
+        case PriceModel.PERCENTAGE:
+            return _percentage(price, currency)
+        case PriceModel.DYNAMIC:
+            times = "" if price.multiplier in (None, 1) else f" times {figure(price.multiplier)}"
+            return f"the amounts of the events{times}"
     if tiers:
         joint = ", then " if price.model == PriceModel.GRADUATED else ", or all at "
         first = "" if price.model == PriceModel.GRADUATED else "all at "
@@ -85,8 +106,43 @@ def _charge(price: Price, currency: str) -> str:
 
 
 def _tier(tier: PriceTier, currency: str) -> str:
-    amount = price_figure(tier.unit_amount, currency)
+    amount = price_figure(tier.unit_amount or 0, currency)
     if tier.flat_amount:
         flat = price_figure(tier.flat_amount, currency)
         amount = f"{flat} + {amount} each" if tier.unit_amount else flat
     return f"{amount} up to {figure(tier.up_to)}" if tier.up_to is not None else f"{amount} above"
+
+
+def _band(tier: PriceTier, currency: str) -> str:
+    amount = price_figure(tier.flat_amount, currency)
+    return f"{amount} up to {figure(tier.up_to)}" if tier.up_to is not None else f"{amount} above"
+
+
+def _rate(tier: PriceTier, currency: str) -> str:
+    flat = f" + {price_figure(tier.flat_amount, currency)} {currency}" if tier.flat_amount else ""
+    bound = f"up to {figure(tier.up_to)}" if tier.up_to is not None else "above"
+    return f"{figure(tier.rate_percent)} %{flat} {bound}"
+
+
+def _by_value(tier: PriceTier, currency: str) -> str:
+    amounts = [f"{value} {price_figure(amount, currency)}" for value, amount in tier.unit_amounts.items()]
+    if tier.unit_amount is not None:
+        amounts.append(f"others {price_figure(tier.unit_amount, currency)}")
+    bound = f"up to {figure(tier.up_to)}" if tier.up_to is not None else "above"
+    return f"{', '.join(amounts)} {bound}"
+
+
+def _percentage(price: Price, currency: str) -> str:
+    said = [f"{figure(price.rate_percent or 0)} %"]
+    if price.fixed_amount:
+        said.append(f"{price_figure(price.fixed_amount, currency)} {currency} an event")
+    text = " + ".join(said)
+    if price.per_transaction_min is not None:
+        text += f", at least {price_figure(price.per_transaction_min, currency)} an event"
+    if price.per_transaction_max is not None:
+        text += f", at most {price_figure(price.per_transaction_max, currency)} an event"
+    if price.free_events:
+        text += f", the first {price.free_events:,} events free"
+    if price.free_amount:
+        text += f", the first {price_figure(price.free_amount, currency)} free"
+    return text

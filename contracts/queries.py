@@ -13,6 +13,8 @@ from django.db.models import F, Prefetch, QuerySet
 
 from catalog.models import BillingTime, PlanVersion, Price, TaxRate
 from catalog.periods import Interval, Unit
+from catalog.pricing import PriceRule
+from catalog.selection import EVERYTHING, Selection, filter_of, parse_window
 from contracts.models import Contract, ContractLine, Discount, OneTimeTerm
 from contracts.terms import (
     Agreement,
@@ -42,7 +44,8 @@ class PriceBook:
             return
         versions = PlanVersion.objects.filter(pk__in=missing).prefetch_related("prices__tiers", "prices__meter")
         for version in versions:
-            self._prices[version.pk] = tuple(_price_terms(price) for price in version.prices.all())
+            prices = list(version.prices.all())
+            self._prices[version.pk] = tuple(_price_terms(price, prices) for price in prices)
 
     def of(self, version_id: int) -> tuple[PriceTerms, ...]:
         return self._prices[version_id]
@@ -128,16 +131,31 @@ def _line_terms(line: ContractLine, book: PriceBook) -> LineTerms:
     )
 
 
-def _price_terms(price: Price) -> PriceTerms:
-    meter = price.meter
+def _price_terms(price: Price, prices: Sequence[Price]) -> PriceTerms:
+    meter, rule = price.meter, price.rule()
     return PriceTerms(
         key=price.key,
         description=price.name or price.key,
         kind=price.kind,  # type: ignore[arg-type]  # a choice of PriceKind
-        rule=price.rule(),
+        rule=rule,
         meter=MeterTerms(meter.pk, meter.key, meter.unit) if meter is not None else None,
         in_advance=price.billing == BillingTime.IN_ADVANCE,
         prorate=price.prorate,
+        selection=_selection(price, rule, prices) if meter is not None else EVERYTHING,
+    )
+
+
+def _selection(price: Price, rule: PriceRule, prices: Sequence[Price]) -> Selection:
+    """Which usage the price takes among the prices of its version: those with filters come first, in their order."""
+    filtered = [one for one in prices if one.meter_id == price.meter_id and one.filters]
+    before = filtered[: filtered.index(price)] if price.filters else filtered
+    return Selection(
+        only=filter_of(price.filters),
+        besides=tuple(filter_of(one.filters) for one in before),
+        window=parse_window(price.window) if price.window else None,
+        combine="sum_then_rate" if price.combine == "sum_then_rate" else "rate_each_bucket",
+        by_event=rule.reads_events,
+        dimension=price.dimension,
     )
 
 

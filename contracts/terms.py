@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from catalog.periods import BillingCalendar, Interval, Period, local_date, local_midnight
 from catalog.pricing import PriceRule
+from catalog.selection import EVERYTHING, Selection
 
 PriceKind = Literal["recurring", "usage", "one_time"]
 
@@ -58,6 +59,7 @@ class PriceTerms:
     meter: MeterTerms | None
     in_advance: bool
     prorate: bool
+    selection: Selection = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,7 @@ def _line_row(invoice: Invoice, agreement: Agreement, position: int, line: Perio
         service_start=local_date(entry.service.starts_at, agreement.zone),
         service_end=local_date(entry.service.ends_at, agreement.zone),
         **_events_of(due),
+        selection=entry.selection.as_json(),
         corrects_id=due.corrects,
         steps=[step_json(step, invoice.currency) for step in due.steps],
     )

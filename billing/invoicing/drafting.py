@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Literal
 
 from billing.rating.balance import Claim, Due, balance, settle
-from billing.rating.statement import Measure, advance, needs, statement
+from billing.rating.statement import Measure, Need, advance, needs, statement
 from catalog.money import ZERO, exact_sum
 from catalog.periods import Period
 from contracts.terms import Agreement, TaxTerms
@@ -82,7 +82,7 @@ class Ledger:
     """The latest closed period and every stale one; all of them where a period is open again."""
     reopened: frozenset[Period] = frozenset()
     claims: dict[dt.datetime, dict[str, Claim]] = field(default_factory=dict)
-    usage: dict[tuple[int, Period], Measure] = field(default_factory=dict)
+    usage: dict[Need, Measure] = field(default_factory=dict)
     clock: int = 0
 
     def is_closed(self, period: Period) -> bool:
@@ -155,8 +155,8 @@ def rated_periods(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> list
     return sorted({*due_periods(agreement, ledger, at), *stale, *([first] if first is not None else [])})
 
 
-def usage_needs(agreement: Agreement, periods: Sequence[Period]) -> list[tuple[int, Period]]:
-    """The (meter id, service period) pairs that statements of these periods read."""
+def usage_needs(agreement: Agreement, periods: Sequence[Period]) -> list[Need]:
+    """What statements of these periods read."""
     return [need for period in periods for need in needs(agreement.terms(period))]
 
 

@@ -15,12 +15,14 @@ from typing import Any
 from django.db import connection, transaction
 
 from billing.invoicing.drafting import Closed, Ledger, rated_periods, relevant_periods, usage_needs
-from billing.metering.usage import Ask, measure
+from billing.metering.usage import Ask, Measured, measure
 from billing.models import PeriodClose, UsageClock
 from billing.rating.balance import Claim, Seen
-from billing.rating.statement import Entry, Measure
+from billing.rating.event_prices import PricedEvent
+from billing.rating.statement import Entry, Measure, Need
 from catalog.money import ZERO
 from catalog.periods import Period
+from catalog.selection import from_json
 from contracts.models import Contract
 from contracts.terms import Agreement, TaxTerms
 
@@ -92,7 +94,7 @@ _CLAIMS = """
     )
     SELECT sums.contract_id, sums.period_starts_at, sums.entry_key, sums.quantity, sums.amount, sums.tax, sums.seen,
         sums.latest, line.entry_kind, line.tax_key, line.price, line.meter, line.term, line.contract_line,
-        line.description, line.unit, line.service_starts_at, line.service_ends_at
+        line.description, line.unit, line.service_starts_at, line.service_ends_at, line.selection
     FROM sums JOIN billing_invoiceline line ON line.id = sums.latest
     ORDER BY sums.latest
 """
@@ -161,7 +163,7 @@ def _claim(
     latest: int,
     *described: Any,
 ) -> Claim:
-    kind, tax_key, price, meter, term, line, description, unit, starts_at, ends_at = described
+    kind, tax_key, price, meter, term, line, description, unit, starts_at, ends_at, selection = described
     entry = Entry(
         key=key,
         kind=kind,
@@ -178,6 +180,7 @@ def _claim(
         in_advance=False,
         clock=None,
         steps=(),
+        selection=from_json(json.loads(selection)),
     )
     return Claim(entry, quantity, amount, tax, latest, _seen(json.loads(seen) if seen else []))
 
@@ -205,18 +208,28 @@ def _read_usage(
     The clock of a customer without usage prices is read first: use that comes in between is found later, not lost.
     """
     customers = {contract.pk: contract.customer_id for contract in contracts}
-    needs = {
-        pk: [Ask(customers[pk], meter, period) for meter, period in usage_needs(agreements[pk], found)]
-        for pk, found in periods.items()
-    }
+    needs = {pk: asks_for(customers[pk], usage_needs(agreements[pk], found)) for pk, found in periods.items()}
     without = {customers[pk] for pk, asks in needs.items() if not asks}
     read = UsageClock.objects.filter(customer_id__in=without).values_list("customer_id", "clock")
     clocks = dict(read) if without else {}
-    measured = measure([ask for asks in needs.values() for ask in asks])
+    measured = measure([ask for asks in needs.values() for ask in asks.values()])
     for pk, asks in needs.items():
         ledger = ledgers[pk]
-        ledger.usage = {
-            (ask.meter_id, ask.period): Measure(measured[ask].quantity, measured[ask].clock) for ask in asks
-        }
+        ledger.usage = answers(asks, measured)
         seen = [reading.clock for reading in ledger.usage.values()]
         ledger.clock = min(seen, default=clocks.get(customers[pk], 0))
+
+
+def asks_for(customer_id: int, needs: Iterable[Need]) -> dict[Need, Ask]:
+    """What the prices of a customer ask of the meters, in the words of metering."""
+    return {need: Ask(customer_id, need.meter_id, need.period, need.selection, need.zone) for need in needs}
+
+
+def answers(asks: Mapping[Need, Ask], measured: Mapping[Ask, Measured]) -> dict[Need, Measure]:
+    """What was measured, in the words of rating."""
+    return {need: _answer(measured[ask]) for need, ask in asks.items()}
+
+
+def _answer(measured: Measured) -> Measure:
+    events = tuple(PricedEvent(value, dimension) for value, dimension in measured.singles)
+    return Measure(measured.quantity, measured.clock, measured.windows, events)

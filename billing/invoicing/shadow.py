@@ -13,9 +13,10 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from billing.metering.usage import Ask, measure
+from billing.invoicing.ledgers import answers, asks_for
+from billing.metering.usage import measure
 from billing.models import PeriodClose
-from billing.rating.statement import Measure, Statement, Usage, needs, statement
+from billing.rating.statement import Statement, Usage, needs, statement
 from catalog.auditing import Actor
 from catalog.models import PlanVersion
 from catalog.money import exact_sum
@@ -151,11 +152,8 @@ def _last_closed(contracts: Sequence[int]) -> dict[int, tuple[Period, TaxTerms]]
 def _usage(rows: Mapping[int, Contract], terms: Sequence[Mapping[int, Terms]]) -> dict[int, Usage]:
     """Contract id -> the use that all of its terms read, in one reading for all."""
     asks = {
-        pk: {Ask(row.customer_id, *need) for each in terms if pk in each for need in needs(each[pk])}
+        pk: asks_for(row.customer_id, [need for each in terms if pk in each for need in needs(each[pk])])
         for pk, row in rows.items()
     }
-    measured = measure([ask for each in asks.values() for ask in each])
-    return {
-        pk: {(ask.meter_id, ask.period): Measure(measured[ask].quantity, measured[ask].clock) for ask in each}
-        for pk, each in asks.items()
-    }
+    measured = measure([ask for each in asks.values() for ask in each.values()])
+    return {pk: answers(each, measured) for pk, each in asks.items()}

@@ -8,20 +8,23 @@ where terms moved the days of a line, its `extent` says what adds up to them.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Literal
 from uuid import UUID
 
+import msgspec
 from django.db import connection
 
 from billing.metering.decoding import decode_data
 from billing.metering.directory import MeterPlan, meter_plan
-from billing.metering.labelling import Held, read_meters
-from billing.models import Event, InvoiceLine, LineKind
+from billing.metering.labelling import Held, Reading, read_meters
+from billing.models import Correction, Event, InvoiceLine, LineKind
 from catalog.models import Meter
 from catalog.money import ZERO, exact_arithmetic
+from catalog.selection import Selection, from_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,12 @@ def events_behind(line: InvoiceLine, *, offset: int = 0, limit: int | None = Non
 
 
 def count_behind(line: InvoiceLine) -> int:
-    """How many events a usage line billed, less those taken back; counted by the database, whatever their number."""
+    """How many events a usage line billed, less those taken back.
+
+    Counted by the database, whatever their number, unless the price takes a part of the meter's use alone.
+    """
+    if line.selection:
+        return sum(entry.sign for entry in entries_behind(line))
     asked = _asked(line)
     if asked is None:
         return 0
@@ -132,12 +140,33 @@ def entries_behind(line: InvoiceLine, *, offset: int = 0, limit: int | None = No
         return
     meter, parameters = asked
     plan = meter_plan(meter)
+    if not line.selection:
+        page = {"offset": offset, "limit": limit}
+        yield from (_entry(row, _reading(plan, row[8])) for row in _changes(line, {**parameters, **page}))
+        return
+    selection = from_json(line.selection)
+    read = ((row, _reading(plan, row[8])) for row in _changes(line, {**parameters, "offset": 0, "limit": None}))
+    taken = (_entry(row, reading) for row, reading in read if reading is None or _takes(selection, plan, reading))
+    yield from islice(taken, offset, None if limit is None else offset + limit)
+
+
+def _changes(line: InvoiceLine, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     statement = f"{_CHANGES}{_ADDED_UP if line.extent else _IN_ORDER} OFFSET %(offset)s LIMIT %(limit)s"
     with connection.chunked_cursor() as cursor:
-        cursor.execute(statement, {**parameters, "offset": offset, "limit": limit})
-        for sign, kind, key, position, source_id, event_id, occurred_at, clock, data, _ in cursor:
-            read = _value(plan, data)
-            yield LineageEntry(sign, kind, key, position, source_id, event_id, occurred_at, clock, read)
+        cursor.execute(statement, parameters)
+        yield from cursor
+
+
+def _entry(row: tuple[Any, ...], reading: Reading | None) -> LineageEntry:
+    sign, kind, key, position, source_id, event_id, occurred_at, clock, *_ = row
+    value = None if reading is None else reading.value
+    number = Decimal(value) if isinstance(value, int) else value
+    return LineageEntry(sign, kind, key, position, source_id, event_id, occurred_at, clock, number)
+
+
+def _takes(selection: Selection, plan: MeterPlan, reading: Reading) -> bool:
+    values = msgspec.json.decode(reading.group, type=list[str | None]) if reading.group else []
+    return selection.takes(plan.group_by, values or [None] * len(plan.group_by))
 
 
 def _asked(line: InvoiceLine) -> tuple[Meter, dict[str, Any]] | None:
@@ -159,12 +188,10 @@ def _asked(line: InvoiceLine) -> tuple[Meter, dict[str, Any]] | None:
     }
 
 
-def _value(plan: MeterPlan, data: str) -> Decimal | str | None:
+def _reading(plan: MeterPlan, data: str) -> Reading | None:
+    """What data add to the meter; None where they were changed behind our back, as the books say."""
     read = read_meters((plan,), decode_data(data.encode()))
-    if isinstance(read, Held) or not read:
-        return None  # changed behind our back; the books say so
-    value = read[0].value
-    return Decimal(value) if isinstance(value, int) else value
+    return None if isinstance(read, Held) or not read else read[0]
 
 
 _LINES = """
@@ -201,14 +228,14 @@ _LINES = """
         GROUP BY change.key, line.id, change.clock
         HAVING sum(stretch.times) <> 0
     )
-    SELECT key, array_agg(DISTINCT id) FROM told GROUP BY key
+    SELECT DISTINCT key, id FROM told ORDER BY key, id
 """
 
 
 def lines_of(events: Sequence[Event]) -> dict[UUID, list[InvoiceLine]]:
     """The invoice lines that each of these events, or a correction of it, was billed on, by the event's key.
 
-    Two queries, however many events. Lines of drafts and of voided invoices are among them; the invoice says so.
+    A few queries, however many events. Lines of drafts and of voided invoices are among them; the invoice says so.
     """
     columns: list[list[Any]] = [
         [event.key for event in events],
@@ -217,9 +244,33 @@ def lines_of(events: Sequence[Event]) -> dict[UUID, list[InvoiceLine]]:
     ]
     with connection.cursor() as cursor:
         cursor.execute(_LINES, columns)
-        found: dict[UUID, list[int]] = dict(cursor.fetchall())
-    lines = _lines({id for ids in found.values() for id in ids})
-    return {event.key: [lines[id] for id in sorted(found.get(event.key, []))] for event in events}
+        pairs: list[tuple[UUID, int]] = cursor.fetchall()
+    lines = _lines({id for _, id in pairs})
+    parts = {pk: line for pk, line in lines.items() if line.selection}
+    if parts:
+        pairs = _taken(pairs, parts, {event.key: event for event in events})
+    found: dict[UUID, list[InvoiceLine]] = {event.key: [] for event in events}
+    for key, id in pairs:
+        found[key].append(lines[id])
+    return found
+
+
+def _taken(
+    pairs: Sequence[tuple[UUID, int]], parts: Mapping[int, InvoiceLine], events: Mapping[UUID, Event]
+) -> list[tuple[UUID, int]]:
+    """Without the lines whose price takes other use: what the event said, or came to say, is not theirs."""
+    meters = Meter.objects.filter(key__in={line.meter for line in parts.values()})
+    plans = {meter.key: meter_plan(meter) for meter in meters}
+    said: dict[UUID, list[str]] = {key: [event.data] for key, event in events.items()}
+    for key, data in Correction.objects.filter(key__in=list(events), kind="amend").values_list("key", "data"):
+        said[key].append(data)
+
+    def is_taken(key: UUID, line: InvoiceLine) -> bool:
+        plan, selection = plans[line.meter], from_json(line.selection)
+        read = (_reading(plan, data) for data in said[key])
+        return any(reading is not None and _takes(selection, plan, reading) for reading in read)
+
+    return [(key, id) for key, id in pairs if id not in parts or is_taken(key, parts[id])]
 
 
 def _lines(ids: Iterable[int]) -> dict[int, InvoiceLine]:

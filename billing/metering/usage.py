@@ -8,40 +8,53 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Decimal
 from itertools import islice
+from operator import itemgetter
 from typing import Any, Literal
 
 import msgspec
 from django.db import connection
 
-from billing.metering.aggregation import Latest, Partial, Sample, bucket_of, fold, value
+from billing.metering.aggregation import QUARTER, Latest, Partial, Sample, bucket_of, fold, merge, value, window_of
 from billing.metering.directory import meter_plan
 from billing.metering.standing import LATEST_CLOCK, readings_of, sample_of, standing_events
 from catalog.models import Aggregation, Meter
-from catalog.money import ZERO
+from catalog.money import ONE, ZERO, exact_sum
 from catalog.periods import BillingCalendar, Interval, Period
+from catalog.selection import EVERYTHING, Selection
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A meter of a customer over a stretch of time whose ends are quarters of an hour."""
+    """A meter of a customer over a stretch of time whose ends are quarters of an hour.
+
+    `selection` says which of its use, in which pieces; `zone` is where its windows are local.
+    """
 
     customer_id: int
     meter_id: int
     period: Period
+    selection: Selection = EVERYTHING
+    zone: tzinfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The aggregated quantity, the events behind it, and the customer's usage clock at which it was read."""
+    """The aggregated quantity, the events behind it, and the customer's usage clock at which it was read.
+
+    Where windows were asked for, `windows` are their quantities in order and the quantity is their sum. Where single
+    events were, `singles` are their values in (time, clock) order, each with the value of the dimension asked for.
+    """
 
     quantity: Decimal
     events: int
     clock: int
+    windows: tuple[Decimal, ...] = ()
+    singles: tuple[tuple[Decimal, str | None], ...] = ()
 
 
 _MEASURE = """
@@ -93,22 +106,35 @@ that keep more than a count and a total."""
 
 
 def measure(asks: Sequence[Ask]) -> dict[Ask, Measured]:
-    """Answer every ask, in one query for all that buckets answer. Nothing used is zero. Raises UnableToMeasure."""
+    """Answer every ask, in one query for all that plain totals of buckets answer. Nothing used is zero.
+
+    Raises UnableToMeasure.
+    """
     if not asks:
         return {}
     measured: dict[Ask, Measured] = {}
-    distinct: list[tuple[Ask, int]] = []
+    others: list[tuple[Ask, int]] = []
     for index, aggregation, clock, n, *numbers in _read(asks):
         ask = asks[index]
-        if n and aggregation == Aggregation.UNIQUE_COUNT:
-            distinct.append((ask, clock))
+        if n and (aggregation == Aggregation.UNIQUE_COUNT or not ask.selection.is_plain):
+            others.append((ask, clock))
             continue
         quantity = value(aggregation, _partial(ask, int(n), *numbers), ask.period) if n else ZERO
         measured[ask] = Measured(quantity, int(n), clock)
-    meters = Meter.objects.in_bulk({ask.meter_id for ask, _ in distinct})
-    for ask, clock in distinct:
-        measured[ask] = _distinct(ask, meters[ask.meter_id], clock)
+    meters = Meter.objects.in_bulk({ask.meter_id for ask, _ in others})
+    for ask, clock in others:
+        measured[ask] = _measured_apart(ask, meters[ask.meter_id], clock)
     return measured
+
+
+def _measured_apart(ask: Ask, meter: Meter, clock: int) -> Measured:
+    """What the totals of buckets do not answer; the clock keeps out what came after they were read."""
+    selection = ask.selection
+    if selection.by_event:
+        return _singles(ask, meter, clock)
+    if meter.aggregation == Aggregation.UNIQUE_COUNT or (selection.window and selection.window % QUARTER):
+        return _folded(ask, meter, clock)
+    return _merged(ask, meter, clock)
 
 
 def _read(asks: Sequence[Ask]) -> Iterable[tuple[Any, ...]]:
@@ -149,11 +175,101 @@ def _partial(
     )
 
 
-def _distinct(ask: Ask, meter: Meter, clock: int) -> Measured:
-    """Distinct values, from the events themselves; the clock keeps out what came after the buckets were read."""
-    samples = _samples(meter, ask.customer_id, ask.period, clock)
-    partial = fold(meter.aggregation, (sample for _, sample in samples), ask.period)
-    return Measured(value(meter.aggregation, partial, ask.period), partial.n, clock)
+_PARTIALS = """
+    SELECT bucket."group", CASE WHEN %(apart)s THEN bucket.starts_at END AS part,
+        sum(bucket.n), sum(bucket.total), max(bucket.maximum), min(bucket.minimum),
+        sum(bucket.weighted + bucket.total * 1000000 * extract(
+            epoch FROM CASE WHEN NOT %(apart)s THEN %(ends_at)s - bucket.starts_at - interval '15 minutes'
+                ELSE interval '0' END
+        )),
+        (array_agg(bucket.latest ORDER BY bucket.latest_at DESC, bucket.latest_clock DESC, bucket.latest DESC)
+            FILTER (WHERE bucket.latest_at IS NOT NULL))[1],
+        max(bucket.latest_at),
+        (array_agg(bucket.latest_clock ORDER BY bucket.latest_at DESC, bucket.latest_clock DESC)
+            FILTER (WHERE bucket.latest_at IS NOT NULL))[1],
+        coalesce((SELECT clock FROM billing_usageclock WHERE customer_id = %(customer)s), 0)
+    FROM billing_bucket AS bucket
+    WHERE bucket.customer_id = %(customer)s AND bucket.meter_id = %(meter)s
+      AND bucket.starts_at >= %(starts_at)s AND bucket.starts_at < %(ends_at)s AND bucket.n <> 0
+    GROUP BY 1, 2
+"""
+"""Partials by group, and quarter by quarter where windows are asked for."""
+
+
+def _merged(ask: Ask, meter: Meter, clock: int) -> Measured:
+    """The use that filters let through, window by window, from the partials of buckets."""
+    selection, period = ask.selection, ask.period
+    found: dict[Period, Partial] = {}
+    asked: dict[str, Any] = {
+        "apart": selection.window is not None,
+        "customer": ask.customer_id,
+        "meter": ask.meter_id,
+        "starts_at": period.starts_at,
+        "ends_at": period.ends_at,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_PARTIALS, asked)
+        for group, starts_at, n, total, maximum, minimum, weighted, latest, latest_at, latest_clock, read_at in cursor:
+            clock = read_at
+            if not selection.takes(meter.group_by, _values(group, meter)):
+                continue
+            window = period if starts_at is None else _window(ask, starts_at)
+            partial = Partial(
+                n=int(n),
+                total=total,
+                maximum=maximum,
+                minimum=minimum,
+                latest=None if latest is None else Latest(latest_at, latest_clock or 0, latest),
+                weighted=weighted,
+                ends_at=None if weighted is None else (period.ends_at if starts_at is None else starts_at + QUARTER),
+            )
+            found[window] = merge(found[window], partial) if window in found else partial
+    return _of_windows(ask, meter, found, clock)
+
+
+def _of_windows(ask: Ask, meter: Meter, found: Mapping[Period, Partial], clock: int) -> Measured:
+    quantities = tuple(value(meter.aggregation, found[window], window) for window in sorted(found))
+    events = sum(partial.n for partial in found.values())
+    windows = quantities if ask.selection.window is not None else ()
+    return Measured(exact_sum(quantities), events, clock, windows=windows)
+
+
+def _window(ask: Ask, instant: dt.datetime) -> Period:
+    """The window of the ask that holds an instant, cut to its period."""
+    assert ask.selection.window is not None
+    window = window_of(instant, ask.selection.window, ask.zone or dt.UTC).overlap(ask.period)
+    assert window is not None
+    return window
+
+
+def _values(group: str, meter: Meter) -> list[str | None]:
+    """The values of the meter's dimensions, in their order."""
+    return msgspec.json.decode(group, type=list[str | None]) if group else [None] * len(meter.group_by)
+
+
+def _folded(ask: Ask, meter: Meter, clock: int) -> Measured:
+    """Distinct values, and windows that are no whole quarters of an hour, from the events themselves."""
+    samples: dict[Period, list[Sample]] = {}
+    for group, sample in _samples(meter, ask.customer_id, ask.period, clock):
+        if ask.selection.takes(meter.group_by, _values(group, meter)):
+            window = ask.period if ask.selection.window is None else _window(ask, sample.at)
+            samples.setdefault(window, []).append(sample)
+    found = {window: fold(meter.aggregation, some, window) for window, some in samples.items()}
+    return _of_windows(ask, meter, found, clock)
+
+
+def _singles(ask: Ask, meter: Meter, clock: int) -> Measured:
+    """Single events in (time, clock) order; where the meter counts, each is worth one."""
+    dimension = meter.group_by.index(ask.selection.dimension) if ask.selection.dimension else None
+    found: list[tuple[dt.datetime, int, Decimal, str | None]] = []
+    for group, sample in _samples(meter, ask.customer_id, ask.period, clock):
+        values = _values(group, meter)
+        if ask.selection.takes(meter.group_by, values):
+            amount = ONE if sample.value is None else sample.value
+            found.append((sample.at, sample.clock, amount, None if dimension is None else values[dimension]))
+    found.sort(key=itemgetter(0, 1))
+    quantity = exact_sum(amount for _, _, amount, _ in found)
+    return Measured(quantity, len(found), clock, singles=tuple((amount, value) for _, _, amount, value in found))
 
 
 def _samples(meter: Meter, customer_id: int, period: Period, clock: int = LATEST_CLOCK) -> Iterator[tuple[str, Sample]]:

@@ -206,6 +206,9 @@ class InvoiceLine(Fact):
         help_text="Where no two clocks say it (after a void, or where terms moved its days): "
         "[[times, service starts, service ends, clock]] that add up to its events.",
     )
+    selection = models.JSONField(
+        default=dict, help_text="Which of the meter's use it is for, where its price has filters or leaves some out."
+    )
     corrects = models.OneToOneField(
         "self",
         on_delete=models.PROTECT,

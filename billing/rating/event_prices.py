@@ -89,8 +89,9 @@ def dimension_parts(model: GraduatedByDimension, events: Sequence[PricedEvent]) 
 def _dimension_part(model: GraduatedByDimension, index: int, dimension: str, units: Fraction) -> Part:
     tier = model.tiers[index]
     prices = dict(tier.unit_amounts)
-    if dimension not in prices:
+    if dimension not in prices and tier.unit_amount is None:
         raise UnableToCharge(f"the price has no unit amount for {dimension!r}; it knows {', '.join(prices)}")
+    unit_amount = prices.get(dimension, tier.unit_amount or ZERO)
     below = Fraction(model.tiers[index - 1].up_to or 0) if index else Fraction(0)
-    text = f"{dimension}, {range_text(below, tier.up_to)} at {spoken(prices[dimension])} each"
-    return units_part(text, units, Fraction(prices[dimension]))
+    text = f"{dimension or 'without a value'}, {range_text(below, tier.up_to)} at {spoken(unit_amount)} each"
+    return units_part(text, units, Fraction(unit_amount))

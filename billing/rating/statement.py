@@ -12,30 +12,50 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from billing.rating.charges import Charge, Step, charge
+from billing.rating.charges import Charge, Step, charge, charge_events, charge_windows
 from billing.rating.discounts import DiscountableLine, LineDiscount, apply_discounts
+from billing.rating.event_prices import PricedEvent
 from billing.rating.parts import spoken
 from catalog.money import decimal_of, money_rounding, round_money
 from catalog.periods import Period, local_date, local_days
-from contracts.terms import DiscountTerms, OneTimeTerms, Segment, Terms
+from catalog.selection import EVERYTHING, Selection
+from contracts.terms import DiscountTerms, MeterTerms, OneTimeTerms, PriceTerms, Segment, Terms
 
 EntryKind = Literal["recurring", "usage", "one_time", "discount"]
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """What a price asks of a meter: a stretch of time, and which of its use in which pieces.
+
+    `zone` is where its windows are local; None where there are none.
+    """
+
+    meter_id: int
+    period: Period
+    selection: Selection = EVERYTHING
+    zone: tzinfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Measure:
-    """What a meter says for a stretch of time, and the usage clock at which it was read."""
+    """What a meter says, and the usage clock at which it was read.
+
+    `windows` are the quantities of the windows asked for, in order; `events` the single events.
+    """
 
     quantity: Decimal
     clock: int
+    windows: tuple[Decimal, ...] = ()
+    events: tuple[PricedEvent, ...] = ()
 
 
-Usage = Mapping[tuple[int, Period], Measure]
-"""(meter id, service period) -> what was used."""
+Usage = Mapping[Need, Measure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +77,7 @@ class Entry:
     in_advance: bool
     clock: int | None
     steps: tuple[Step, ...]
+    selection: Selection = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +89,18 @@ class Statement:
     entries: tuple[Entry, ...]
 
 
-def needs(terms: Terms) -> list[tuple[int, Period]]:
-    """The (meter id, service period) pairs a statement of these terms reads."""
-    return [(segment.price.meter.id, segment.service) for segment in terms.segments if segment.price.meter is not None]
+def needs(terms: Terms) -> list[Need]:
+    """What a statement of these terms reads."""
+    return [_need(terms, segment, segment.price.meter) for segment in terms.segments if segment.price.meter is not None]
+
+
+def _need(terms: Terms, segment: Segment, meter: MeterTerms) -> Need:
+    selection = segment.price.selection
+    return Need(meter.id, segment.service, selection, None if selection.window is None else terms.zone)
 
 
 def statement(terms: Terms, usage: Usage) -> Statement:
-    """All that is due for the period. `usage` answers every pair of `needs(terms)`."""
+    """All that is due for the period. `usage` answers all of `needs(terms)`."""
     entries = [entry for segment in terms.segments if (entry := _entry(terms, segment, usage)) is not None]
     entries += [_one_time(terms, term) for term in terms.one_time]
     return Statement(terms.period, terms.currency, (*entries, *_discounts(terms, terms.discounts, entries)))
@@ -99,14 +125,24 @@ def _entry(terms: Terms, segment: Segment, usage: Usage) -> Entry | None:
     """The entry of one price over the part of the period its line covers; None where nothing can be due."""
     price = segment.price
     if price.meter is not None:
-        measure = usage[price.meter.id, segment.service]
-        return _priced(terms, segment, measure.quantity, charge(price.rule, measure.quantity, terms.currency), measure)
+        measure = usage[_need(terms, segment, price.meter)]
+        return _priced(terms, segment, measure.quantity, _charged(terms, price, measure), measure)
     if price.kind == "one_time" and not segment.opens_line:
         return None
     quantity = segment.line.quantity
     if price.kind == "one_time" or not price.prorate:
         return _priced(terms, segment, quantity, charge(price.rule, quantity, terms.currency))
     return _priced(terms, segment, quantity, _prorated(terms, segment))
+
+
+def _charged(terms: Terms, price: PriceTerms, measure: Measure) -> Charge:
+    """What a price makes of use: of its total, its windows, or its single events."""
+    selection = price.selection
+    if selection.by_event:
+        return charge_events(price.rule, measure.events, terms.currency)
+    if selection.window is not None:
+        return charge_windows(price.rule, measure.windows, terms.currency, combine=selection.combine)
+    return charge(price.rule, measure.quantity, terms.currency)
 
 
 def _prorated(terms: Terms, segment: Segment) -> Charge:
@@ -143,6 +179,7 @@ def _priced(
         in_advance=price.in_advance,
         clock=measure.clock if measure else None,
         steps=charged.steps,
+        selection=price.selection,
     )
 
 

@@ -261,7 +261,9 @@ class FeatureDetail(FeatureShelf):
 def plain_number(value: Any) -> Any:
     """Without the zeros that a column of 12 decimals adds."""
     if isinstance(value, list):
-        return [{name: plain_number(inner) for name, inner in tier.items()} for tier in value]
+        return [plain_number(inner) for inner in value]
+    if isinstance(value, dict):
+        return {name: plain_number(inner) for name, inner in value.items()}
     return quantity_text(value) if isinstance(value, Decimal) else value
 
 

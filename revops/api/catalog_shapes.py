@@ -90,8 +90,19 @@ class PriceTier(Shown, kw_only=True):
     """A step in a price; `up_to` is included, and null in the last one."""
 
     up_to: Quantity | None
-    unit_amount: Quantity
-    flat_amount: Quantity
+    unit_amount: PriceNumber = UNSET
+    flat_amount: PriceNumber = UNSET
+    cap_amount: PriceNumber = UNSET
+    rate_percent: PriceNumber = UNSET
+    unit_amounts: dict[str, Quantity] | UnsetType = UNSET
+
+
+class UnitConversion(Shown, kw_only=True):
+    """From the meter's unit to the priced one."""
+
+    op: Literal["multiply", "divide"]
+    factor: Quantity
+    rounding: Literal["none", "ceil", "floor", "half_up"]
 
 
 class Price(Shown, kw_only=True):
@@ -101,15 +112,43 @@ class Price(Shown, kw_only=True):
     name: str
     kind: Literal["recurring", "usage", "one_time"]
     meter: str | None
-    model: Literal["flat", "per_unit", "package", "graduated", "volume"]
+    model: Literal[
+        "flat",
+        "per_unit",
+        "package",
+        "graduated",
+        "volume",
+        "stairstep",
+        "percentage",
+        "graduated_percentage",
+        "dynamic",
+        "graduated_by_dimension",
+    ]
     unit_amount: PriceNumber = UNSET
     flat_amount: PriceNumber = UNSET
     package_size: PriceNumber = UNSET
     package_amount: PriceNumber = UNSET
+    package_rounding: Literal["up", "down"] | UnsetType = UNSET
+    cumulative: bool | UnsetType = UNSET
+    rate_percent: PriceNumber = UNSET
+    fixed_amount: PriceNumber = UNSET
+    free_events: int | UnsetType = UNSET
+    free_amount: PriceNumber = UNSET
+    per_transaction_min: PriceNumber = UNSET
+    per_transaction_max: PriceNumber = UNSET
+    multiplier: PriceNumber = UNSET
     included_units: PriceNumber = UNSET
+    unit_conversion: UnitConversion | UnsetType = UNSET
+    zero_quantity: Literal["no_charge", "first_tier_flat"] | UnsetType = UNSET
     minimum_amount: PriceNumber = UNSET
     maximum_amount: PriceNumber = UNSET
     tiers: list[PriceTier] | UnsetType = UNSET
+    filters: Annotated[
+        dict[str, list[Any]] | UnsetType, Meta(description="Only usage with these values of the meter's dimensions.")
+    ] = UNSET
+    dimension: Annotated[str | UnsetType, Meta(description="The dimension its tiers are shared over.")] = UNSET
+    window: Annotated[str | UnsetType, Meta(description="The length of the pieces that it takes usage in.")] = UNSET
+    combine: Literal["rate_each_bucket", "sum_then_rate"] | UnsetType = UNSET
     billing: Literal["in_arrears", "in_advance"]
     prorate: bool
 

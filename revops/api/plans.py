@@ -152,7 +152,10 @@ def version_json(version: PlanVersion) -> dict[str, Any]:
 def price_json(price: Price) -> dict[str, Any]:
     terms = {name: plain_number(value) for name, value in price.terms().items()}
     about = {"key": price.key, "name": price.name, "kind": price.kind, "meter": price.meter and price.meter.key}
-    return {**about, **terms, "billing": price.billing, "prorate": price.prorate}
+    taken = {name: found for name in ("filters", "dimension", "window") if (found := getattr(price, name))}
+    if price.window:
+        taken["combine"] = price.combine
+    return {**about, **terms, **taken, "billing": price.billing, "prorate": price.prorate}
 
 
 def default_currency() -> str | None:

@@ -14,11 +14,11 @@ from decimal import Decimal
 from typing import Any
 
 from billing.invoicing.drafting import Closed, Ledger, due_periods, usage_needs
-from billing.invoicing.ledgers import changed_since
-from billing.metering.usage import Ask, measure
+from billing.invoicing.ledgers import answers, asks_for, changed_since
+from billing.metering.usage import Ask, Measured, measure
 from billing.models import PeriodClose
 from billing.rating.balance import Claim, Due, balance
-from billing.rating.statement import Entry, Measure, Statement, advance, statement
+from billing.rating.statement import Entry, Need, Statement, Usage, advance, statement
 from catalog.money import ZERO
 from catalog.periods import Period
 from contracts.models import Contract
@@ -195,7 +195,7 @@ def _entry(
 def _rate(accounts: Sequence[Account], at: dt.datetime) -> None:
     """Rate what is closed, and what a run at that instant would close, with all use known now."""
     overdue: dict[int, list[Period]] = {}
-    needs: dict[int, list[Ask]] = {}
+    needs: dict[int, dict[Need, Ask]] = {}
     for account in accounts:
         agreement = account.agreement
         if agreement is None:
@@ -203,29 +203,26 @@ def _rate(accounts: Sequence[Account], at: dt.datetime) -> None:
         try:
             overdue[account.contract.pk] = due_periods(agreement, account.ledger(), at)
             periods = [*(one.period for one in account.closed), *overdue[account.contract.pk]]
-            needs[account.contract.pk] = [
-                Ask(account.contract.customer_id, meter, period) for meter, period in usage_needs(agreement, periods)
-            ]
+            needs[account.contract.pk] = asks_for(account.contract.customer_id, usage_needs(agreement, periods))
         except Exception as error:
             # Whatever makes a contract unratable is a leak by itself; the others are proved all the same.
             account.fault = f"{error}" or type(error).__name__
-    measured = _measured([ask for asks in needs.values() for ask in asks])
+    measured = _measured([ask for asks in needs.values() for ask in asks.values()])
     for account in accounts:
         asks = needs.get(account.contract.pk)
         if account.agreement is None or asks is None:
             continue
-        usage = {(ask.meter_id, ask.period): measured[ask] for ask in asks}
+        usage = answers(asks, measured)
         try:
             _rate_one(account, account.agreement, overdue[account.contract.pk], usage, at)
         except Exception as error:
             account.fault = f"{error}" or type(error).__name__
 
 
-def _measured(asks: Sequence[Ask]) -> dict[Ask, Measure]:
-    found: dict[Ask, Measure] = {}
+def _measured(asks: Sequence[Ask]) -> dict[Ask, Measured]:
+    found: dict[Ask, Measured] = {}
     for start in range(0, len(asks), ROWS):
-        for ask, measured in measure(asks[start : start + ROWS]).items():
-            found[ask] = Measure(measured.quantity, measured.clock)
+        found |= measure(asks[start : start + ROWS])
     return found
 
 
@@ -233,7 +230,7 @@ def _rate_one(
     account: Account,
     agreement: Agreement,
     overdue: Sequence[Period],
-    usage: dict[tuple[int, Period], Measure],
+    usage: Usage,
     at: dt.datetime,
 ) -> None:
     for closed in account.closed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -13,6 +14,7 @@ from billing.rating.statement import Entry
 from catalog.models import Aggregation, Meter
 from catalog.money import ZERO, quantity_text
 from catalog.periods import Period, local_date, local_midnight
+from catalog.selection import Selection
 from contracts.models import Customer
 from contracts.terms import Agreement, LineTerms
 from revops.reconciliation.accounts import Account, Rated, claimed
@@ -27,19 +29,30 @@ FOR_EVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 Use = tuple[int, int]
 # from, until, state
 Stretch = tuple[dt.datetime, dt.datetime, str]
+# A stretch of time, and which of the meter's use is priced in it.
+Covering = tuple[Stretch, Selection]
+# customer id, meter id, group; None: all of the meter's groups
+Share = tuple[int, int, str | None]
 
 _USED = """
     WITH stretch AS (
-        SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::text[])
-            AS stretch (customer_id, meter_id, starts_at, ends_at, state)
+        SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[])
+            AS stretch (customer_id, meter_id, "group", starts_at, ends_at, state)
     )
     SELECT bucket.customer_id, bucket.meter_id, coalesce(stretch.state, 'unpriced'), sum(bucket.n),
         coalesce(sum(bucket.total), 0), min(bucket.starts_at), max(bucket.starts_at)
     FROM billing_bucket bucket
     LEFT JOIN stretch ON stretch.customer_id = bucket.customer_id AND stretch.meter_id = bucket.meter_id
+        AND (stretch."group" IS NULL OR stretch."group" = bucket."group")
         AND stretch.starts_at <= bucket.starts_at AND stretch.ends_at > bucket.starts_at
     WHERE bucket.customer_id = ANY(%s)
     GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+
+_GROUPS = """
+    SELECT DISTINCT customer_id, meter_id, "group"
+    FROM unnest(%s::bigint[], %s::bigint[]) AS asked (customer_id, meter_id)
+    JOIN billing_bucket USING (customer_id, meter_id)
 """
 
 _ALL = "SELECT coalesce(sum(n), 0) FROM billing_bucket"
@@ -67,12 +80,12 @@ class UsedProof:
 
     def add(self, customers: Sequence[int], accounts: Sequence[Account]) -> None:
         """Some customers, with all of their approved contracts."""
-        stretches: dict[Use, list[Stretch]] = defaultdict(list)
+        covering: dict[Use, list[Covering]] = defaultdict(list)
         for account in accounts:
             if account.agreement is not None:
-                self._cover(account, account.agreement, stretches)
+                self._cover(account, account.agreement, covering)
         self._priced_once(accounts)
-        self._sum(customers, {use: list(disjoint(found)) for use, found in stretches.items()})
+        self._sum(customers, {share: list(disjoint(found)) for share, found in self._shares(covering).items()})
 
     def finish(self) -> Check:
         total = int(rows(_ALL)[0][0])
@@ -90,11 +103,26 @@ class UsedProof:
         self.check.sentence = f"{total:,} counted = " + " + ".join(f"{n:,} {state}" for state, n in states.items())
         return self.check
 
-    def _cover(self, account: Account, agreement: Agreement, stretches: dict[Use, list[Stretch]]) -> None:
+    def _shares(self, covering: Mapping[Use, Sequence[Covering]]) -> dict[Share, list[Stretch]]:
+        """The stretches of each meter; where prices take a part of its use, of each of the groups there are."""
+        parted = [use for use, found in covering.items() if not all(taken.is_everything for _, taken in found)]
+        shares: dict[Share, list[Stretch]] = {
+            (*use, None): [stretch for stretch, _ in found] for use, found in covering.items() if use not in parted
+        }
+        columns = [[customer_id for customer_id, _ in parted], [meter_id for _, meter_id in parted]]
+        for customer_id, meter_id, group in rows(_GROUPS, columns) if parted else ():
+            dimensions = self.meters[meter_id].group_by
+            values = json.loads(group) if group else [None] * len(dimensions)
+            shares[customer_id, meter_id, group] = [
+                stretch for stretch, taken in covering[customer_id, meter_id] if taken.takes(dimensions, values)
+            ]
+        return shares
+
+    def _cover(self, account: Account, agreement: Agreement, covering: dict[Use, list[Covering]]) -> None:
         """The stretches of time this contract prices, with what became of their use."""
         customer_id = account.contract.customer_id
-        for meter_id, starts_at, ends_at in priced(agreement):
-            stretches[customer_id, meter_id].append((starts_at, ends_at, "open"))
+        for meter_id, taken, starts_at, ends_at in priced(agreement):
+            covering[customer_id, meter_id].append(((starts_at, ends_at, "open"), taken))
         for rated in account.rated:
             self._billed_as_measured(account, agreement, rated)
             waiting = {due.entry.key for due in rated.dues}
@@ -107,7 +135,7 @@ class UsedProof:
                 else:
                     state = "billed" if claimed(account, rated.closed.period, entry.key) else "included"
                 stretch = (entry.service.starts_at, entry.service.ends_at, state)
-                stretches[customer_id, self.meter_ids[entry.meter]].append(stretch)
+                covering[customer_id, self.meter_ids[entry.meter]].append((stretch, entry.selection))
 
     def _billed_as_measured(self, account: Account, agreement: Agreement, rated: Rated) -> None:
         if rated.closed.waits:
@@ -140,7 +168,7 @@ class UsedProof:
         found: dict[Use, list[tuple[dt.datetime, dt.datetime, Account]]] = defaultdict(list)
         for account in accounts:
             if account.agreement is not None:
-                for meter_id, starts_at, ends_at in priced(account.agreement):
+                for meter_id, starts_at, ends_at in {(one[0], *one[2:]) for one in priced(account.agreement)}:
                     found[account.contract.customer_id, meter_id].append((starts_at, ends_at, account))
         for (_, meter_id), stretches in found.items():
             for (begins, ends, one), (starts_at, ends_at, other) in combinations(stretches, 2):
@@ -153,9 +181,9 @@ class UsedProof:
                     both = f"{one.contract.number} and {other.contract.number}"
                     self.check.leak("a time is priced by two contracts", where, "one contract", both)
 
-    def _sum(self, customers: Sequence[int], stretches: Mapping[Use, Sequence[Stretch]]) -> None:
-        flat = [(*use, *stretch) for use, some in stretches.items() for stretch in some]
-        columns: list[list[Any]] = [[one[place] for one in flat] for place in range(5)]
+    def _sum(self, customers: Sequence[int], stretches: Mapping[Share, Sequence[Stretch]]) -> None:
+        flat = [(*share, *stretch) for share, some in stretches.items() for stretch in some]
+        columns: list[list[Any]] = [[one[place] for one in flat] for place in range(6)]
         unpriced = []
         for customer_id, meter_id, state, n, total, first, last in rows(_USED, [*columns, list(customers)]):
             self.events[state] += int(n)
@@ -189,13 +217,14 @@ def additive(meter: Meter | None, n: int, total: Decimal) -> Decimal | None:
     return Decimal(n) if meter.aggregation == Aggregation.COUNT else total
 
 
-def priced(agreement: Agreement) -> Iterator[tuple[int, dt.datetime, dt.datetime]]:
-    """(meter id, from, until) of every stretch of time a contract's lines price; once per line."""
+def priced(agreement: Agreement) -> Iterator[tuple[int, Selection, dt.datetime, dt.datetime]]:
+    """(meter id, which of its use, from, until) of all that a contract's lines price."""
     for line in agreement.lines:
         days = _within(agreement, line)
         if days is not None:
-            for meter_id in sorted({price.meter.id for price in line.prices if price.meter is not None}):
-                yield meter_id, *days
+            for price in line.prices:
+                if price.meter is not None:
+                    yield price.meter.id, price.selection, *days
 
 
 def _within(agreement: Agreement, line: LineTerms) -> tuple[dt.datetime, dt.datetime] | None:

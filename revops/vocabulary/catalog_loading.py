@@ -182,4 +182,8 @@ def _price(words: PriceWords) -> PriceDraft:
         name=words.name or "",
         billing=words.billing,
         prorate=words.kind == "recurring" if words.prorate is None else words.prorate,
+        filters={name: _filter_values(given) for name, given in (words.filters or {}).items()},
+        dimension=words.dimension or "",
+        window=words.window or "",
+        combine=words.combine or "rate_each_bucket",
     )

@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 from catalog.pricing import ARITHMETIC_FIELDS
-from catalog.publishing import STORED_FIELDS
 from revops.vocabulary.decoding import Country, Currency, Key, Zone
 
 MAIN = Key("main")
@@ -123,7 +122,18 @@ class TierWords:
     up_to: Decimal | None = None
     unit_amount: Decimal | None = None
     flat_amount: Decimal | None = None
-    later: ClassVar = not_yet("cap_amount", "rate_percent", "unit_amounts")
+    cap_amount: Decimal | None = None
+    rate_percent: Decimal | None = None
+    unit_amounts: dict[str, Decimal] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionWords:
+    """From the meter's unit to the priced one."""
+
+    op: Literal["multiply", "divide"]
+    factor: Decimal
+    rounding: Literal["none", "ceil", "floor", "half_up"] = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,26 +147,43 @@ class PriceWords:
     flat_amount: Decimal | None = None
     package_size: Decimal | None = None
     package_amount: Decimal | None = None
+    package_rounding: Literal["up", "down"] | None = None
+    cumulative: bool | None = None
+    rate_percent: Decimal | None = None
+    fixed_amount: Decimal | None = None
+    free_events: int | None = None
+    free_amount: Decimal | None = None
+    per_transaction_min: Decimal | None = None
+    per_transaction_max: Decimal | None = None
+    multiplier: Decimal | None = None
     tiers: tuple[TierWords, ...] | None = None
     included_units: Decimal | None = None
+    unit_conversion: ConversionWords | None = None
+    zero_quantity: Literal["no_charge", "first_tier_flat"] | None = None
     minimum_amount: Decimal | None = None
     maximum_amount: Decimal | None = None
+    filters: dict[str, Any] | None = None
+    dimension: str | None = None
+    window: str | None = None
+    combine: Literal["rate_each_bucket", "sum_then_rate"] | None = None
     billing: Literal["in_arrears", "in_advance"] = "in_arrears"
     prorate: bool | None = None
     later: ClassVar = not_yet(
-        *sorted(ARITHMETIC_FIELDS - STORED_FIELDS),
-        *("included", "filters", "group_by", "group", "tax", "tax_rates", "trial_days", "interval", "dimensions"),
+        "included", "group_by", "group", "tax", "tax_rates", "trial_days", "interval", "dimensions"
     )
 
     def arithmetic(self) -> dict[str, Any]:
         """The fields `parse_price` reads, without those that are absent."""
-        found = {name: getattr(self, name) for name in STORED_FIELDS - {"tiers"}}
+        found = {name: getattr(self, name) for name in ARITHMETIC_FIELDS - {"tiers", "unit_conversion"}}
         if self.tiers is not None:
-            found["tiers"] = [
-                {"up_to": one.up_to, "unit_amount": one.unit_amount, "flat_amount": one.flat_amount}
-                for one in self.tiers
-            ]
-        return {name: value for name, value in found.items() if value is not None}
+            found["tiers"] = [_present(vars(tier)) | {"up_to": tier.up_to} for tier in self.tiers]
+        if self.unit_conversion is not None:
+            found["unit_conversion"] = vars(self.unit_conversion)
+        return _present(found)
+
+
+def _present(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,7 @@ TOKENS = PriceDraft(
 
 @pytest.fixture
 def plan() -> Plan:
-    MeterFactory(key="tokens")
+    MeterFactory(key="tokens", group_by=["model"])
     return Plan.objects.create(key="pro", name="Pro")
 
 
@@ -133,6 +133,9 @@ def test_a_version_ends_where_the_next_one_begins(plan: Plan) -> None:
     assert faults(error) == [("effective_from", "order")]
 
 
+EACH = {"model": "per_unit", "unit_amount": "1"}
+
+
 @pytest.mark.parametrize(
     ("price", "fault"),
     [
@@ -152,12 +155,32 @@ def test_a_version_ends_where_the_next_one_begins(plan: Plan) -> None:
             ("prices[0].tiers[0].up_to", "order"),
         ),
         (
-            PriceDraft("t", "recurring", {"model": "stairstep", "tiers": [{"up_to": None}]}),
-            ("prices[0].model", "unsupported"),
+            PriceDraft("t", "recurring", {"model": "percentage", "rate_percent": "2"}),
+            ("prices[0].model", "invalid"),
         ),
         (
-            PriceDraft("t", "recurring", {"model": "per_unit", "unit_amount": "1", "zero_quantity": "no_charge"}),
-            ("prices[0].zero_quantity", "unsupported"),
+            PriceDraft("t", "usage", EACH, meter="tokens", filters={"color": ["red"]}),
+            ("prices[0].filters.color", "unknown"),
+        ),
+        (
+            PriceDraft("t", "usage", EACH, meter="tokens", filters={"model": []}),
+            ("prices[0].filters.model", "missing"),
+        ),
+        (PriceDraft("t", "usage", EACH, meter="tokens", window="PT7H"), ("prices[0].window", "invalid")),
+        (PriceDraft("t", "usage", EACH, meter="tokens", combine="mean"), ("prices[0].combine", "invalid")),
+        (PriceDraft("t", "usage", EACH, meter="tokens", dimension="model"), ("prices[0].dimension", "invalid")),
+        (
+            PriceDraft(
+                "t",
+                "usage",
+                {"model": "graduated_by_dimension", "tiers": [{"up_to": None, "unit_amounts": {"m1": "1"}}]},
+                meter="tokens",
+            ),
+            ("prices[0].dimension", "unknown"),
+        ),
+        (
+            PriceDraft("t", "recurring", {"model": "flat", "flat_amount": "1"}, window="P1D"),
+            ("prices[0].window", "invalid"),
         ),
     ],
 )

@@ -49,6 +49,23 @@ TIERS = [{"up_to": "1000", "unit_amount": "0.02"}, {"up_to": None, "unit_amount"
             {"model": "per_unit", "unit_amount": "1", "included_units": "60", "minimum_amount": "5"},
             "1.00 USD each; the first 60 included; at least 5.00",
         ),
+        (
+            {"model": "stairstep", "tiers": [{"up_to": "10", "flat_amount": "5"}, {"up_to": None, "flat_amount": "9"}]},
+            "5.00 up to 10, 9.00 above USD",
+        ),
+        (
+            {"model": "percentage", "rate_percent": "1.5", "fixed_amount": "0.25", "free_events": 3},
+            "1.5 % + 0.25 USD an event, the first 3 events free",
+        ),
+        (
+            {"model": "graduated_percentage", "tiers": [{"up_to": "1000", "rate_percent": "2"}, {"up_to": None}]},
+            "2 % up to 1,000, then 0 % above",
+        ),
+        ({"model": "dynamic", "multiplier": "1.1"}, "the amounts of the events times 1.1"),
+        (
+            {"model": "per_unit", "unit_amount": "1", "unit_conversion": {"op": "divide", "factor": "1000"}},
+            "1.00 USD each; units divided by 1,000",
+        ),
     ],
 )
 def test_a_price_in_words(arithmetic: dict[str, Any], words: str) -> None:

@@ -68,8 +68,8 @@ class World:
     def _read(self) -> None:
         periods = [*self.ledger.closed, *(period for period, _ in zip(self._from_start(), range(24), strict=False))]
         self.ledger.usage = {
-            (meter, service): Measure(self.used.get(self.agreement.period_at(service.starts_at), ZERO), self.clock)
-            for meter, service in usage_needs(self.agreement, periods)
+            need: Measure(self.used.get(self.agreement.period_at(need.period.starts_at), ZERO), self.clock)
+            for need in usage_needs(self.agreement, periods)
         }
 
     def _from_start(self):  # type: ignore[no-untyped-def]

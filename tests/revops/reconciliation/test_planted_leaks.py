@@ -298,10 +298,11 @@ PLANTED = {
         "billing_invoiceline",
         "INSERT INTO billing_invoiceline (invoice_id, position, kind, contract_id, period_starts_at, entry_key,"
         " entry_kind, tax_key, price, meter, term, contract_line, description, unit, quantity, amount, tax_code,"
-        " tax_percent, tax_amount, service_starts_at, service_ends_at, service_start, service_end, steps, extent)"
+        " tax_percent, tax_amount, service_starts_at, service_ends_at, service_start, service_end, steps, extent,"
+        " selection)"
         " SELECT invoice_id, 99, 'one_time', contract_id, period_starts_at, 'term/made-up', 'one_time', 'term/made-up',"
         " '', '', 'made-up', '', 'Made up', '', 1, 5, '', 0, 0, service_starts_at, service_ends_at, service_start,"
-        f" service_end, '[]', '[]' FROM billing_invoiceline WHERE {line('INV-000004', 'storage')}",
+        f" service_end, '[]', '[]', '{{}}' FROM billing_invoiceline WHERE {line('INV-000004', 'storage')}",
         6,
         "a line is missing or was added",
         {"document": "INV-000004"},

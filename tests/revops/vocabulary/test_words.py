@@ -83,9 +83,9 @@ def test_all_faults_are_found_with_their_paths() -> None:
             "overrides are not supported yet",
         ),
         (
-            "plans: [{key: p, versions: [{prices: [{key: x, kind: usage, model: percentage, rate_percent: 1}]}]}]",
-            "plans[0].versions[0].prices[0].rate_percent",
-            "rate percent is not supported yet",
+            "plans: [{key: p, versions: [{prices: [{key: x, kind: recurring, model: flat, interval: year}]}]}]",
+            "plans[0].versions[0].prices[0].interval",
+            "interval is not supported yet",
         ),
         (
             "plans: [{key: p, versions: [{entitlements: [{feature: x}]}]}]",
