@@ -36,6 +36,8 @@ DATA = "data."
 MOST_FIXED = 20  # fields of one fix
 
 _FIELD = re.compile("`([^`]+)`$")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=exact_number).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -100,6 +102,8 @@ def read_resolution(kind: str, argument: Mapping[str, Any]) -> Resolution:
     form = _FORMS.get(kind)
     if form is None:
         raise InvalidArgument("kind", f"`kind` is one of {', '.join(ResolutionKind.values)}.")
+    if not _can_be_kept(argument):
+        raise InvalidArgument("argument", "A text holds a character that no event can have: NUL, or half of a pair.")
     try:
         found = msgspec.convert(argument, form)
     except msgspec.ValidationError as error:
@@ -109,6 +113,15 @@ def read_resolution(kind: str, argument: Mapping[str, Any]) -> Resolution:
     if isinstance(found, FixValue):
         _check_fix(found)
     return found
+
+
+def _can_be_kept(value: Any) -> bool:
+    """Whether every text in it can be stored: no NUL, no lone surrogate."""
+    if isinstance(value, str):
+        return _UNSTORABLE.search(value) is None
+    if isinstance(value, Mapping):
+        return all(_can_be_kept(name) and _can_be_kept(inner) for name, inner in value.items())
+    return all(_can_be_kept(inner) for inner in value) if isinstance(value, list | tuple) else True
 
 
 def stored_argument(resolution: Resolution) -> dict[str, Any]:

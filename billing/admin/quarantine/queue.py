@@ -36,10 +36,11 @@ class QueueQuery:
     @classmethod
     def read(cls, parameters: Mapping[str, str]) -> QueueQuery:
         order = next((one for one in ORDERS if one == parameters.get("order")), ORDERS[0])
+        said = {name: parameters.get(name, "").replace("\0", "").strip() for name in ("reason", "source", "q")}
         asked = Asked(
-            reason=parameters.get("reason", ""),
-            source=parameters.get("source", ""),
-            text=parameters.get("q", "").replace("\0", "").strip(),
+            reason=said["reason"],
+            source=said["source"],
+            text=said["q"],
             unproposed=parameters.get("unproposed") == "1",
         )
         return cls(asked, order, parameters.get("after"))

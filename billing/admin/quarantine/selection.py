@@ -13,6 +13,7 @@ import msgspec
 from django.http import QueryDict
 
 from billing.admin.quarantine.wording import REASONS, match_words, reason_label
+from billing.metering.rule_checks import faults
 from billing.models import HeldRecord, ResolutionKind
 from billing.review.alike import Asked, GroupKey, groups
 from billing.review.choosing import Chosen, Groups, Match, Matching, Records, record_ids
@@ -124,14 +125,17 @@ def _title(chosen: Chosen, count: int) -> str:
 
 def _match(text: Any) -> Match:
     try:
-        return msgspec.json.decode(text, type=Match)
+        match = msgspec.json.decode(text, type=Match)
     except msgspec.MsgspecError as error:
         raise UnableToSelect("The condition could not be read. Choose by what they say once more.") from error
+    if "\0" in match.source or match.is_empty or faults(match.terms("discard", 1)):
+        raise UnableToSelect("The condition is incomplete. Choose by what they say once more.")
+    return match
 
 
 def _listed(asked: QueryDict) -> Selection:
     names = ("reason", "source", "text")
-    values: dict[str, Any] = {name: asked.get(f"listed_{name}", "") for name in names}
+    values: dict[str, Any] = {name: asked.get(f"listed_{name}", "").replace("\0", "") for name in names}
     found = groups(Asked(**values, unproposed=True), order="records", limit=MOST_GROUPS)
     if not found.groups:
         raise UnableToSelect("No group of this list is free: a proposal waits for each.")
@@ -149,6 +153,8 @@ def _groups(tokens: Sequence[str]) -> Selection:
         keys = tuple(dict.fromkeys(GroupKey.read(token) for token in tokens))
     except ValueError as error:
         raise UnableToSelect("A group could not be read. Tick the groups once more.") from error
+    if any("\0" in text for key in keys for text in (key.reason, key.source, key.alike)):
+        raise UnableToSelect("A group could not be read. Tick the groups once more.")
     return Selection(Groups(keys), tuple(("group", key.token) for key in keys))
 
 

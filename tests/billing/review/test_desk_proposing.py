@@ -188,6 +188,21 @@ def test_a_malformed_record_is_written_anew(company: Company, robin: Client) -> 
     assert Proposal.objects.get().argument["event"]["data"] == {"tokens": 3}
 
 
+@pytest.mark.parametrize("value", ['"\\u0000"', '"\\ud800"', "1e400", "9" * 5000, "[" * 5000, "NaN", "a\0b", "\ud800"])
+def test_a_value_that_no_event_can_have_is_never_an_error_page(company: Company, robin: Client, value: str) -> None:
+    send(event("a", "n/a"))
+    one = str(held("a").pk)
+    for step in ("preview", "store"):
+        sent = fix({"data.tokens": value}, record=one, step=step)
+        encoded = {name: _bytes(text) if name == "fix_value" else text for name, text in sent.items()}
+        answer = robin.post(PROPOSE, encoded)
+        assert answer.status_code in (200, 302)
+
+
+def _bytes(texts: list[str]) -> list[bytes]:
+    return [text.encode("utf-8", "surrogatepass") for text in texts]
+
+
 def test_what_would_fail_is_said_before_it_is_proposed(company: Company, robin: Client) -> None:
     Customer.objects.create(key="free", name="No contract")
     send(event("a", 100, subject="somebody"))
@@ -218,7 +233,20 @@ def test_a_reason_is_asked_for_and_a_second_proposal_refused(company: Company, r
 
 @pytest.mark.parametrize(
     "asked",
-    [{}, {"group": "nonsense"}, {"record": "1;2"}, {"record": "-1"}, {"match": "{"}, {"listed": "1"}, {"record": "7"}],
+    [
+        {},
+        {"group": "nonsense"},
+        {"group": token("a\0b")},
+        {"record": "1;2"},
+        {"record": "-1"},
+        {"record": "7"},
+        {"match": "{"},
+        {"match": '{"source": "gw"}'},
+        {"match": '{"source": "gw", "field": "agent", "values": ["x"]}'},
+        {"match": '{"source": "g\\u0000", "type": "x"}'},
+        {"listed": "1"},
+        {"listed": "1", "listed_text": "a\0b"},
+    ],
 )
 def test_a_choice_that_cannot_be_read_leads_back_to_the_queue(
     company: Company, robin: Client, asked: dict[str, str]
