@@ -14,8 +14,6 @@ from revops.embedded.launcher import stop
 from tests.faults import company
 from tests.faults.installation import MAIN, QUARANTINE, Installation, Traffic, until
 
-pytestmark = pytest.mark.sql
-
 SENDERS = 4
 BATCH = 100
 
@@ -106,6 +104,7 @@ def test_a_single_worker_is_killed_and_replaced(installation: Installation) -> N
     assert len(installation.web_processes()) == 2
 
 
+@pytest.mark.sql
 def test_the_database_server_is_killed_and_comes_back_by_itself(installation: Installation) -> None:
     """Nobody restarts anything: the web server finds its embedded server dead and starts it."""
     load = Load(installation, 60)
@@ -119,6 +118,7 @@ def test_the_database_server_is_killed_and_comes_back_by_itself(installation: In
     assert load.traffic.refused
 
 
+@pytest.mark.sql
 def test_a_session_of_the_database_is_killed(installation: Installation) -> None:
     """The server ends all its sessions then, and recovers as after a crash."""
     load = Load(installation, 40)
