@@ -20,6 +20,7 @@ from catalog.columns import count, money, quantity, status
 from catalog.deeds import Change, DayField, Deed, DeedsMixin
 from catalog.desks import FactDesk, HistoryDesk, ShownInline, TabularInline
 from catalog.models import PlanVersion, VersionStatus
+from catalog.pricing import FieldError
 from catalog.wording import figure, money_words, price_words
 from contracts.checking import faults
 from contracts.drafts import terms_of
@@ -204,7 +205,11 @@ class MoveToVersion(Deed):
         changes = []
         for line in row.lines.in_force().select_related("plan_version__plan"):
             now = prices_in_words(line.plan_version)
-            newest = line.plan_version.plan.versions.filter(status=VersionStatus.PUBLISHED).latest("number")
+            published = line.plan_version.plan.versions.filter(status=VersionStatus.PUBLISHED)
+            newest = published.order_by("-number").first()
+            if newest is None:
+                unsold = f"{line.plan_version.plan} has no published version now"
+                raise UnableToApprove([FieldError("version", "missing", unsold)])
             then = prices_in_words(newest)
             changes += [
                 Change(

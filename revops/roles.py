@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
-from django.apps import apps
+from django.apps import AppConfig, apps
 from django.contrib.auth.management import create_permissions
-from django.contrib.auth.models import Group, Permission
+from django.db import DEFAULT_DB_ALIAS, connection
+
+if TYPE_CHECKING:
+    # The application's configuration reads this module before there are models.
+    from django.contrib.auth.models import Permission
 
 REVOPS, FINANCE, SALES, ENGINEERING, AUDITOR = "RevOps", "Finance", "Sales", "Engineering", "Auditor"
 
@@ -61,7 +66,11 @@ ROLES: dict[str, tuple[str, ...]] = {
 
 def permissions_of(role: str) -> list[Permission]:
     """The permissions that exist and that a role has. The history of a row is read by whoever may see the row."""
-    found = Permission.objects.select_related("content_type").order_by("content_type__app_label", "codename")
+    found = (
+        apps.get_model("auth", "Permission")
+        .objects.select_related("content_type")
+        .order_by("content_type__app_label", "codename")
+    )
     return [one for one in found if any(fnmatchcase(_name(one), pattern) for pattern in ROLES[role])]
 
 
@@ -70,8 +79,17 @@ def found_roles() -> None:
     for config in apps.get_app_configs():
         create_permissions(config, verbosity=0)
     for role in ROLES:
-        group, _ = Group.objects.get_or_create(name=role)
+        group, _ = apps.get_model("auth", "Group").objects.get_or_create(name=role)
         group.permissions.add(*permissions_of(role))
+
+
+def found_after_migrate(sender: AppConfig, using: str, **facts: Any) -> None:
+    """Receiver of `post_migrate`: where no role is left (a `flush` empties the tables), they are founded again."""
+    groups = apps.get_model("auth", "Group")
+    if using != DEFAULT_DB_ALIAS or groups._meta.db_table not in connection.introspection.table_names():
+        return
+    if not groups.objects.filter(name__in=ROLES).exists():
+        found_roles()
 
 
 def _name(permission: Permission) -> str:

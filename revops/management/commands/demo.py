@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 from django.utils import timezone
-from django_q.models import Schedule
 
 from catalog.models import Seller
 from revops.demo import children, people
@@ -18,6 +16,7 @@ from revops.demo.company import SELLER, months_so_far
 from revops.demo.months import Months
 from revops.demo.story import Story
 from revops.embedded.commands import DatabaseCommand
+from revops.schedules import schedule_work
 from revops.serving import PORT, UnableToServe, is_taken, wait_until_healthy
 
 HOST = "127.0.0.1"
@@ -107,31 +106,3 @@ class Command(DatabaseCommand):
                 f"          reports events of the source {note.source}, reads everything",
             ]
         )
-
-
-def schedule_work(at: dt.datetime) -> None:
-    """What the worker does by the clock. A late one bills as of the hour that was meant.
-
-    A schedule that is there keeps its place.
-    """
-    for name, (task, kind, every) in SCHEDULES.items():
-        Schedule.objects.get_or_create(
-            name=name,
-            defaults={
-                "func": task,
-                "schedule_type": kind,
-                "minutes": every // MINUTE if kind == Schedule.MINUTES else None,
-                "intended_date_kwarg": "at",
-                "next_run": at + every - (at - dt.datetime.min.replace(tzinfo=dt.UTC)) % every,
-            },
-        )
-
-
-MINUTE = dt.timedelta(minutes=1)
-
-# By name: the task, how often, and how long that is; each begins at a whole number of them.
-SCHEDULES = {
-    "Bill run": ("billing.tasks.bill_run", Schedule.HOURLY, dt.timedelta(hours=1)),
-    "Held records": ("billing.tasks.review_held", Schedule.MINUTES, dt.timedelta(minutes=5)),
-    "Money at risk": ("billing.tasks.estimate_held_again", Schedule.DAILY, dt.timedelta(days=1)),
-}
