@@ -129,7 +129,7 @@ def _title(document: Invoice) -> str:
 
 @admin.register(Invoice)
 class InvoiceDesk(DocumentDesk):
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         said = {
             "may_run_billing": request.user.has_perm("billing.run_billing"),
             "draft_count": Invoice.objects.drafts().count(),
