@@ -21,6 +21,7 @@ from billing.invoicing.preview import previews
 from billing.metering.corrections import void_event
 from billing.metering.ingestion import ingest
 from billing.models import Event, Invoice
+from billing.review.at_risk import refresh_estimates
 from catalog.auditing import sign
 from catalog.models import Meter
 from catalog.periods import Period
@@ -137,6 +138,15 @@ def test_held_records_that_name_the_customer_are_shown(acme: Customer) -> None:
     assert "acme-eu missing field; one of its names 2026-01-10 1" in text
     assert "acme-eu no active contract; one of its names 2026-01-10 1" in text
     assert "Acme acme DE 1 - - never 2" in words(page(signed_in(), LIST))
+
+
+def test_money_at_risk_is_shown_rounded(acme: Customer) -> None:
+    """1.2345 tokens at 0.01 are 0.012345: an estimate has more places than money."""
+    late = {"specversion": "1.0", "id": "y", "source": "gw", "type": "llm.request", "subject": "acme-eu"}
+    late |= {"time": "2025-06-01T00:00:00Z", "data": {"tokens": "1.2345"}}
+    ingest(json.dumps([late]).encode(), at=instant("2026-01-10"), door="test")
+    assert refresh_estimates(instant("2026-01-10")) == 1
+    assert "acme-eu no active contract; one of its names 2026-01-10 1 0.01 EUR" in overview(acme)
 
 
 def test_what_changed_names_who_and_why(acme: Customer) -> None:
