@@ -313,23 +313,26 @@ class PriceDesk(HistoryDesk):
     list_select_related = ["version__plan", "meter"]
     search_fields = ["key", "name", "version__plan__key"]
     ordering = ["version__plan__key", "-version__number", "position"]
-    readonly_fields = ["version"]
+    readonly_fields = ["version", "in_words"]
     inlines = [TierInline]
     fieldsets = [
         (
             None,
-            {"fields": ["version", ("key", "name", "position"), ("kind", "meter", "model"), ("billing", "prorate")]},
+            {"fields": ["version", ("key", "name"), ("kind", "model"), ("meter", "position"), ("billing", "prorate")]},
         ),
         (
             "Amounts",
             {
                 "fields": [
                     ("unit_amount", "flat_amount"),
-                    ("package_size", "package_amount", "package_rounding"),
-                    ("rate_percent", "fixed_amount", "multiplier"),
-                    ("free_events", "free_amount", "per_transaction_min", "per_transaction_max"),
-                    ("included_units", "minimum_amount", "maximum_amount"),
-                    ("cumulative", "zero_quantity"),
+                    ("package_size", "package_amount"),
+                    "package_rounding",
+                    ("rate_percent", "fixed_amount"),
+                    ("per_transaction_min", "per_transaction_max"),
+                    ("free_events", "free_amount"),
+                    ("multiplier", "cumulative"),
+                    ("included_units", "zero_quantity"),
+                    ("minimum_amount", "maximum_amount"),
                 ],
                 "description": "Each model takes its own of these; what does not belong to it is refused when the "
                 "version is submitted.",
@@ -341,11 +344,21 @@ class PriceDesk(HistoryDesk):
                 "fields": [
                     ("filters", "dimension"),
                     ("window", "combine"),
-                    ("conversion_op", "conversion_factor", "conversion_rounding"),
+                    ("conversion_op", "conversion_factor"),
+                    "conversion_rounding",
                 ]
             },
         ),
     ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Price | None = None) -> Any:
+        """What a frozen price charges reads better in words than in the fields it was typed into."""
+        if obj is None or is_draft(obj.version):
+            return super().get_fieldsets(request, obj)
+        return [(None, {"fields": ["version", "key", "name", "kind", "meter", "in_words", "billing", "prorate"]})]
+
+    def get_inlines(self, request: HttpRequest, obj: Price | None = None) -> Any:
+        return self.inlines if obj is None or is_draft(obj.version) else []
 
     def frozen(self, row: Price) -> str | None:
         if is_draft(row.version):
