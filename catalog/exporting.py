@@ -11,6 +11,7 @@ import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from html import unescape
 from typing import Any
 
 from django.contrib.admin.utils import label_for_field, lookup_field
@@ -75,7 +76,7 @@ def _reading(desk: Any, name: str) -> Callable[[Any], Any]:
             return getattr(row, field.name)
         if field is not None and getattr(field, "flatchoices", None):
             return dict(field.flatchoices).get(value, value)
-        return strip_tags(value) if isinstance(value, SafeString) else value
+        return unescape(strip_tags(value)) if isinstance(value, SafeString) else value
 
     return read
 

@@ -17,7 +17,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.timesince import timesince
 from unfold.views import ChangeList
 
@@ -104,4 +104,4 @@ class CustomerOffice(CustomerDesk):
 def amounts(by_currency: Mapping[str, Decimal]) -> SafeString | str:
     """Amounts below each other, one for each currency."""
     words = [(money_words(amount, currency),) for currency, amount in by_currency.items()]
-    return format_html_join(format_html("<br>"), "{}", words) if words else "-"
+    return format_html_join(mark_safe("<br>"), "{}", words) if words else "-"

@@ -9,8 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib import admin
+from django.utils.html import format_html
 
-from catalog.exporting import cell, csv_lines, defused
+from catalog.exporting import cell, columns_of, csv_lines, defused
+from catalog.models import Plan
 
 
 # The characters are those of the OWASP page on CSV injection.
@@ -55,3 +58,16 @@ def test_quotes_commas_and_line_breaks_survive_the_way_through_a_file() -> None:
     text = "".join(lines)
     assert text.startswith("\ufeff")
     assert list(csv.reader(io.StringIO(text[1:], newline="")))[1] == told
+
+
+class MarkedDesk(admin.ModelAdmin[Plan]):
+    @admin.display(description="marked")
+    def marked(self, plan: Plan) -> str:
+        return format_html("<b>{}</b>", plan.name)
+
+
+@pytest.mark.parametrize(("name", "text"), [("Fish & Chips < 5", "Fish & Chips < 5"), ("=1+1", "'=1+1")])
+def test_a_cell_that_is_dressed_on_the_page_is_plain_text_in_the_file(name: str, text: str) -> None:
+    columns = columns_of(MarkedDesk(Plan, admin.site), ["marked"])
+    lines = "".join(csv_lines(columns, [Plan(name=name)]))
+    assert list(csv.reader(io.StringIO(lines.lstrip("\ufeff")))) == [["marked"], [text]]
