@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from catalog.columns import count, quantity, status
 from catalog.deeds import Change, Deed, DeedsMixin
-from catalog.desks import HistoryDesk, ShownInline, StackedInline, TabularInline
+from catalog.desks import HistoryDesk, PartsMixin, ShownInline, StackedInline, TabularInline
 from catalog.models import (
     Feature,
     Meter,
@@ -305,8 +305,10 @@ class TierInline(TabularInline[PriceTier, Price]):
 
 
 @admin.register(Price)
-class PriceDesk(HistoryDesk):
+class PriceDesk(PartsMixin, HistoryDesk):
     """Prices are added on the page of their version."""
+
+    part_of = "version"
 
     list_display = ["key", "version", "kind", "model", "meter", "in_words"]
     list_filter = ["kind", "model", "version__status"]
@@ -372,10 +374,13 @@ class PriceDesk(HistoryDesk):
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
-        """A version in review goes with its prices."""
+        """A version in review goes with its prices; one of them alone stays."""
         if obj is not None and obj.version.status == VersionStatus.REVIEW:
             return bool(admin.ModelAdmin.has_delete_permission(self, request, obj))
         return super().has_delete_permission(request, obj)
+
+    def is_loose(self, row: Price) -> bool:
+        return is_draft(row.version)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
         rows: QuerySet[Price] = super().get_queryset(request)

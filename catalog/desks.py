@@ -44,8 +44,8 @@ else:
     from unfold.admin import TabularInline as ThemeTabularInline
 
 __all__ = [
-    "Desk", "FactDesk", "HistoryDesk", "ModelAdmin", "QuickPaginator", "ReasonForm", "ShownInline", "StackedInline",
-    "TabularInline",
+    "Desk", "FactDesk", "HistoryDesk", "ModelAdmin", "PartsMixin", "QuickPaginator", "ReasonForm", "ShownInline",
+    "StackedInline", "TabularInline",
 ]  # fmt: skip
 
 _Child = TypeVar("_Child", bound=models.Model)
@@ -295,6 +295,40 @@ def was(record: Any, field: models.Field[Any, Any]) -> str:
     value = getattr(record, field.attname)
     shown = str(display_for_field(value, field, "-"))
     return plainly(shown) if isinstance(field, models.DecimalField) else shown
+
+
+class PartsMixin:
+    """Rows that go with the row they are part of, and on their own only while that one is a draft.
+
+    Deleting the whole asks `has_delete_permission` of its parts, too, so that one cannot tell the two apart.
+    """
+
+    part_of: ClassVar[str]  # the field that names the whole
+
+    def is_loose(self, row: Any) -> bool:
+        """Whether a row may go on its own."""
+        raise NotImplementedError
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Nobody else may submit or decide on the whole meanwhile; it is locked first, as where it is edited."""
+        if request.method == "POST":
+            row = ModelAdmin.get_object(cast(Any, self), request, object_id, from_field)
+            if row is not None:
+                whole = getattr(row, self.part_of)
+                type(whole)._base_manager.select_for_update().get(pk=whole.pk)
+        return super().get_object(request, object_id, from_field)  # type: ignore[misc]
+
+    def get_deleted_objects(self, rows: Any, request: HttpRequest) -> Any:
+        """Asked by the page that deletes a row and by the action that deletes several, not for the whole."""
+        listed, counted, lacking, protected = super().get_deleted_objects(rows, request)  # type: ignore[misc]
+        if not all(self.is_loose(row) for row in rows):
+            lacking = {*lacking, self.opts.verbose_name}  # type: ignore[attr-defined]
+        return listed, counted, lacking, protected
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        row = kwargs.get("obj")
+        shown = {} if row is None or self.is_loose(row) else {"show_delete": False}
+        return super().render_change_form(request, {**context, **shown}, *args, **kwargs)  # type: ignore[misc]
 
 
 class FactDesk(Desk):

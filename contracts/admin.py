@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString, mark_safe
 from catalog.admin import priced, prices_in_words
 from catalog.columns import count, money, quantity, status
 from catalog.deeds import Change, DayField, Deed, DeedsMixin
-from catalog.desks import FactDesk, HistoryDesk, ShownInline, TabularInline
+from catalog.desks import FactDesk, HistoryDesk, PartsMixin, ShownInline, TabularInline
 from catalog.models import PlanVersion, VersionStatus
 from catalog.pricing import FieldError
 from catalog.wording import figure, money_words, price_words
@@ -301,17 +301,22 @@ class ContractDesk(DeedsMixin, HistoryDesk):
         return mark_safe(render_to_string("admin/contracts/terms.html", context))
 
 
-class TermDesk(FactDesk):
+class TermDesk(PartsMixin, FactDesk):
     """Terms of all contracts, to search; they are edited on a draft's page and superseded by amendments."""
+
+    part_of = "contract"
 
     list_select_related = ["contract"]
     search_fields = ["contract__number", "key"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Terms go with a contract that is not approved."""
+        """Terms go with a contract that is not approved; one of them alone, with a draft's only."""
         if obj is None or obj.contract.status == ContractStatus.APPROVED:
             return False
         return bool(admin.ModelAdmin.has_delete_permission(self, request, obj))
+
+    def is_loose(self, row: Any) -> bool:
+        return bool(row.contract.status == ContractStatus.DRAFT)
 
 
 @admin.register(ContractLine)

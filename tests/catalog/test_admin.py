@@ -13,7 +13,7 @@ from django.test import Client
 
 from catalog.desks import QuickPaginator
 from catalog.models import Feature, Meter, Plan, PlanVersion, Price, VersionStatus
-from catalog.publishing import PriceDraft, draft_version, publish
+from catalog.publishing import PriceDraft, draft_version, publish, submit
 from tests.factories import MeterFactory
 
 pytestmark = pytest.mark.django_db
@@ -95,6 +95,24 @@ def test_a_published_version_is_read_only_and_says_what_to_do_instead(version: P
     assert refused.status_code == 403
     assert client.post(f"/admin/catalog/price/{version.prices.get().pk}/delete/", {"post": "yes"}).status_code == 403
     assert Price.objects.get().unit_amount == Decimal("0.02")
+
+
+def test_a_price_of_a_version_in_review_goes_with_it_and_not_alone(version: PlanVersion) -> None:
+    submit(version, at=AT)
+    client, price = boss(), version.prices.get()
+    page = f"/admin/catalog/price/{price.pk}/"
+    assert f"{page}delete/" not in client.get(f"{page}change/").content.decode()
+    assert client.post(f"{page}delete/", {"post": "yes"}).status_code == 403
+    chosen = {"action": "delete_selected", "_selected_action": price.pk, "post": "yes"}
+    assert client.post("/admin/catalog/price/", chosen).status_code == 403
+    assert version.prices.exists()
+    assert client.post(f"{LIST}{version.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert not PlanVersion.objects.exists() and not Price.objects.exists()
+
+
+def test_a_price_of_a_draft_may_go_alone(version: PlanVersion) -> None:
+    assert boss().post(f"/admin/catalog/price/{version.prices.get().pk}/delete/", {"post": "yes"}).status_code == 302
+    assert not version.prices.exists()
 
 
 def test_publishing_takes_two_persons_and_shows_prices_before_and_after(version: PlanVersion) -> None:

@@ -11,8 +11,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from contracts.drafts import LineDraft
+from contracts.lifecycle import submit
 from contracts.models import Contract, ContractLine, ContractStatus
-from tests.contracts.conftest import START, Desk
+from tests.contracts.conftest import AT, START, Desk
 
 pytestmark = pytest.mark.django_db
 
@@ -70,6 +71,16 @@ def test_a_draft_is_edited_with_its_lines(desk: Desk, boss: Client) -> None:
     line = ContractLine.objects.get()
     assert line.quantity == 3
     assert line.history.latest().history_change_reason == "Three sites"
+
+
+def test_a_line_of_a_contract_in_review_goes_with_it_and_not_alone(desk: Desk, boss: Client) -> None:
+    contract = desk.draft(LineDraft(desk.version(), START))
+    submit(contract, at=AT)
+    line = f"/admin/contracts/contractline/{contract.lines.get().pk}/delete/"
+    assert boss.post(line, {"post": "yes"}).status_code == 403
+    assert contract.lines.exists()
+    assert boss.post(f"{LIST}{contract.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert not Contract.objects.exists() and not ContractLine.objects.exists()
 
 
 def test_an_approved_contract_is_read_only_and_says_amend_it(desk: Desk, boss: Client) -> None:
