@@ -22,7 +22,7 @@ from billing.metering.decoding import Record, decode_batch, decode_record, insta
 from billing.metering.directory import Directory, current_directory, directory_version, forget_directory
 from billing.metering.labelling import Held, Label, Reason, decide_at
 from billing.metering.originals import store_originals
-from billing.metering.quarantine import Rejected, hold, supersede
+from billing.metering.quarantine import Rejected, hold, is_any_open, supersede
 from billing.metering.rules import apply_rules
 from billing.metering.storage import (
     Accepted,
@@ -325,12 +325,33 @@ def _totals_by_source(records: Sequence[Record], fates: Sequence[Fate]) -> Mappi
 
 
 def _supersede(records: Sequence[Record], fates: Sequence[Fate], at: dt.datetime) -> None:
-    """What was held under an id that is accepted now needs no review. Done for duplicates too: a crash heals."""
+    """What was held under an id before it came in good form needs no review. Done for duplicates too: a crash heals."""
     if all(type(fate) is Held for fate in fates):
         return
-    pairs = zip(records, fates, strict=True)
     try:
-        supersede((record.key for record, fate in pairs if record.key and type(fate) is not Held), at)
+        if is_any_open():
+            accepted, repeated, later = _resolved(records, fates)
+            supersede(accepted, at, repeated=repeated, later=later)
     except (DatabaseError, InterfaceError) as error:
         # The batch is in; the next repeat of any of its records does this again.
         logger.error("Held records of accepted ids could not be resolved: %s", error)
+
+
+def _resolved(
+    records: Sequence[Record], fates: Sequence[Fate]
+) -> tuple[set[bytes], set[bytes], list[tuple[bytes, bytes]]]:
+    """Keys that were accepted and keys that were repeated, and (key, digest) of what was held after the good one."""
+    accepted: set[bytes] = set()
+    repeated: set[bytes] = set()
+    later: list[tuple[bytes, bytes]] = []
+    for record, fate in zip(records, fates, strict=True):
+        if not record.key:
+            continue
+        if type(fate) is Held:
+            if record.key in accepted:
+                later.append((record.key, record.digest))
+        elif fate == ACCEPTED:
+            accepted.add(record.key)
+        else:
+            repeated.add(record.key)
+    return accepted, repeated - accepted, later

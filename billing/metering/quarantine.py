@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from billing.metering.decoding import Record, datetime_of
 from billing.metering.labelling import Held
-from billing.models import HeldRecord, HeldStatus, Sighting
+from billing.models import Event, HeldRecord, HeldStatus, Sighting
 
 
 class Rejected(Struct, frozen=True):
@@ -99,22 +99,69 @@ def hold(rejected: Sequence[Rejected], *, receipt: UUID, at: dt.datetime, bound_
 IS_ANY_OPEN = "SELECT EXISTS (SELECT 1 FROM quarantine_heldrecord WHERE status = 'open' AND key IS NOT NULL)"
 
 SUPERSEDE = """
-    UPDATE quarantine_heldrecord SET status = 'superseded', resolved_at = %s
-    WHERE status = 'open' AND current_reason <> 'conflict' AND key = ANY (%s)
+    UPDATE quarantine_heldrecord AS held SET status = 'superseded', resolved_at = %s
+    FROM unnest(%s::uuid[], %s::timestamptz[]) AS accepted (key, accepted_at)
+    WHERE held.status = 'open' AND held.current_reason <> 'conflict' AND held.key = accepted.key
+      AND held.held_at <= accepted.accepted_at AND NOT (held.id = ANY (%s))
+"""
+
+IS_OPEN = "SELECT DISTINCT key FROM quarantine_heldrecord WHERE status = 'open' AND key = ANY (%s)"
+
+# What came in under a key, in the order of the events' own index.
+ACCEPTED_AT = """
+    SELECT event.key, event.received_at FROM billing_register AS register
+    JOIN billing_event AS event ON event.customer_id = register.customer_id
+        AND event.occurred_at = register.occurred_at AND event.key = register.key
+    WHERE register.key = ANY (%s)
+"""
+
+# Of this batch, what was held after the good record of its id.
+HELD_AFTER = """
+    SELECT held.id FROM unnest(%s::uuid[], %s::uuid[]) AS later (key, digest)
+    JOIN quarantine_heldrecord AS held USING (key, digest)
 """
 
 
-def supersede(keys: Iterable[bytes], at: dt.datetime) -> int:
-    """Resolve what is open under keys that have been accepted since; conflicts stay. Returns how many.
-
-    One small query where nothing is open; `keys` are not looked at then.
-    """
+def is_any_open() -> bool:
+    """Whether anything is held that a good record could resolve; a small query."""
     with connections[router.db_for_write(HeldRecord)].cursor() as cursor:
         cursor.execute(IS_ANY_OPEN)
-        if not cursor.fetchone()[0]:
-            return 0
-        cursor.execute(SUPERSEDE, [at, [UUID(bytes=key) for key in keys]])
+        return bool(cursor.fetchone()[0])
+
+
+def supersede(
+    accepted: Iterable[bytes],
+    at: dt.datetime,
+    *,
+    repeated: Iterable[bytes] = (),
+    later: Sequence[tuple[bytes, bytes]] = (),
+) -> int:
+    """Resolve what was held under keys before they came in good form. Returns how many; conflicts stay.
+
+    `accepted` came in now, `repeated` some time ago: a crash may have kept that from being noted. What was held under
+    a key after it was accepted stays open: it says something else. `later` names such records of the same batch by key
+    and digest.
+    """
+    with connections[router.db_for_write(HeldRecord)].cursor() as cursor:
+        since = {UUID(bytes=key): at for key in accepted}
+        cursor.execute(IS_OPEN, [[UUID(bytes=key) for key in repeated]])
+        since |= _accepted_at([key for (key,) in cursor.fetchall()])
+        spared: list[int] = []
+        if later:
+            columns = zip(*later, strict=True)
+            cursor.execute(HELD_AFTER, [[UUID(bytes=one) for one in column] for column in columns])
+            spared = [id for (id,) in cursor.fetchall()]
+        cursor.execute(SUPERSEDE, [at, list(since), list(since.values()), spared])
         return int(cursor.rowcount)
+
+
+def _accepted_at(keys: Sequence[UUID]) -> dict[UUID, dt.datetime]:
+    """When the events of these keys came in."""
+    if not keys:
+        return {}
+    with connections[router.db_for_read(Event)].cursor() as cursor:
+        cursor.execute(ACCEPTED_AT, [list(keys)])
+        return dict(cursor.fetchall())
 
 
 def held_records() -> list[HeldRecord]:

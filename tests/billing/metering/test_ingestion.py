@@ -1,7 +1,9 @@
 import datetime as dt
 from decimal import Decimal
+from unittest import mock
 
 import pytest
+from django.db import OperationalError
 from django.db.models import F, Sum
 
 from billing.metering.ingestion import ingest
@@ -155,12 +157,25 @@ class TestAHeldRecord:
         states = HeldRecord.objects.order_by("event_id").values_list("event_id", "status", "resolved_at")
         assert list(states) == [("e1", "superseded", later), ("e2", "open", None)]
 
-    def test_is_superseded_by_a_duplicate_too_and_a_conflict_never(self, acme: Customer) -> None:
+    def test_stays_open_where_it_came_after_the_good_one_however_often_that_is_repeated(self, acme: Customer) -> None:
         send(event("e1", 5))
-        send(event("e1", 6), event("e1", "many"))
-        send(event("e1", 5))
+        send(event("e1", 6), event("e1", "many"), at=AT + dt.timedelta(minutes=1))
+        send(event("e1", 5), at=AT + dt.timedelta(minutes=2))
         states = HeldRecord.objects.order_by("reason").values_list("reason", "status")
-        assert list(states) == [("conflict", "open"), ("invalid_value", "superseded")]
+        assert list(states) == [("conflict", "open"), ("invalid_value", "open")]
+
+    def test_stays_open_where_it_came_after_the_good_one_in_a_batch_and_not_before(self, acme: Customer) -> None:
+        send(event("e1", "many"), event("e1", 5), event("e1", "few"))
+        assert [bytes(one.raw).find(b"few") > 0 for one in HeldRecord.objects.filter(status="open")] == [True]
+        assert HeldRecord.objects.filter(status="superseded").count() == 1
+
+    def test_is_superseded_by_a_duplicate_where_that_was_kept_from_being_noted(self, acme: Customer) -> None:
+        send(event("e1", "many"))
+        with mock.patch("billing.metering.ingestion.is_any_open", side_effect=OperationalError("away")):
+            assert send(event("e1", 5), at=AT + dt.timedelta(minutes=1)).accepted == 1
+        assert HeldRecord.objects.get().status == "open"
+        send(event("e1", 5), at=AT + dt.timedelta(minutes=2))
+        assert HeldRecord.objects.get().status == "superseded"
 
     def test_counts_once_what_was_wrong_is_put_right(self, source: object, meter: object) -> None:
         assert statuses(send(event("e1", 5))) == ["unknown_customer"]
