@@ -15,6 +15,7 @@ from billing.invoicing.issuing import draw_credit
 from billing.invoicing.ledgers import load
 from billing.invoicing.rendering import document_json
 from billing.models import CreditUse, Invoice, InvoiceLine
+from billing.rating.parts import UnableToCharge
 from contracts.models import Contract, Customer
 from contracts.queries import PriceBook, UnreadableContract, agreements, for_rating
 from contracts.terms import Agreement
@@ -60,20 +61,23 @@ def _documents(
 ) -> tuple[list[Preview], list[str]]:
     read = {pk: agreement for pk, agreement in found.items() if isinstance(agreement, Agreement)}
     ledgers = load([contract for contract in contracts if contract.pk in read], read, at)
-    drafts = [
-        (contract, draft_preview(read[contract.pk], ledgers[contract.pk], at))
-        for contract in contracts
-        if contract.pk in read
-    ]
-    documents = [
-        (draft, invoice_row(contract, read[contract.pk], draft, at)) for contract, draft in drafts if draft is not None
-    ]
+    faults = [str(agreement) for agreement in found.values() if not isinstance(agreement, Agreement)]
+    documents = []
+    for contract in contracts:
+        if contract.pk not in read:
+            continue
+        try:
+            draft = draft_preview(read[contract.pk], ledgers[contract.pk], at)
+        except UnableToCharge as error:
+            faults.append(f"contract {contract.number}: {error}")
+            continue
+        if draft is not None:
+            documents.append((draft, invoice_row(contract, read[contract.pk], draft, at)))
     drawn = draw_credit([document for _, document in documents], at, lock=False)
     shown = [
         Preview(document, line_rows(document, read[document.contract_id], draft), uses)
         for (draft, document), uses in zip(documents, drawn, strict=True)
     ]
-    faults = [str(agreement) for agreement in found.values() if not isinstance(agreement, Agreement)]
     return sorted(shown, key=lambda one: one.document.contract.number), faults
 
 

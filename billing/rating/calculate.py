@@ -14,7 +14,9 @@ from catalog.money import UnknownCurrency, decimals, exact, minor_places, money_
 from catalog.pricing import FieldError, InvalidPrice, PriceRule, parse_price
 
 # What a price in a scenario file says beside the arithmetic; the amount does not depend on it.
-CATALOG_FIELDS = frozenset({"key", "name", "kind", "meter", "filters", "group", "billing", "prorate", "tax"})
+CATALOG_FIELDS = frozenset(
+    {"key", "name", "kind", "meter", "filters", "dimension", "group", "billing", "prorate", "tax"}
+)
 
 _REQUEST_FIELDS = ("currency", "price", "quantity", "events")
 

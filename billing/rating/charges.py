@@ -85,7 +85,21 @@ def charge_windows(
     if combine == "sum_then_rate":
         return charge(rule, exact_sum(quantities), currency, rounding=rounding)
     parts = [part for quantity in quantities if quantity for part in quantity_parts(rule, quantity, None)]
-    return _settled(parts, rule, rounding or _rounding(currency))
+    return _settled(_together(parts), rule, rounding or _rounding(currency))
+
+
+def _together(parts: Iterable[Part]) -> list[Part]:
+    """Parts of many windows that say the same, added up: one step of a tier, however many windows reached it."""
+    found: dict[tuple[str, Fraction | None, bool], Part] = {}
+    for part in parts:
+        key = (part.description, part.unit_amount, part.quantity is None)
+        before = found.get(key)
+        if before is None:
+            found[key] = part
+        else:
+            quantity = None if part.quantity is None else part.quantity + (before.quantity or 0)
+            found[key] = Part(part.description, quantity, part.unit_amount, part.amount + before.amount)
+    return list(found.values())
 
 
 def charge_events(

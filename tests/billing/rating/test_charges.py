@@ -240,3 +240,16 @@ def test_the_steps_add_up_to_the_amount(
         if step.quantity is not None and step.unit_amount is not None:
             product = Fraction(step.quantity) * Fraction(step.unit_amount)
             assert abs(product - Fraction(step.amount)) <= Fraction(1, 10**20)
+
+
+def test_windows_that_reach_the_same_tier_share_a_step() -> None:
+    """Days of 12, 5 and 30 units, 1.00 up to 10 and 0.50 above: 10 + 5 + 10 and 2 + 20."""
+    rule = parse_price(
+        {
+            "model": "graduated",
+            "tiers": [{"up_to": "10", "unit_amount": "1"}, {"up_to": None, "unit_amount": "0.50"}],
+        }
+    )
+    charged = charge_windows(rule, [Decimal(12), Decimal(5), Decimal(30)], "USD")
+    assert charged.amount == Decimal("36.00")
+    assert [(step.quantity, step.amount) for step in charged.steps] == [(25, 25), (22, 11)]
