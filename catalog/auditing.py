@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from django.apps import apps
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from simple_history.models import HistoricalRecords
@@ -80,6 +81,35 @@ def identity(by: Actor) -> str:
     if isinstance(by, AbstractBaseUser):
         return f"user:{by.pk}"
     return f"key:{by.id}" if isinstance(by, KeyHolder) else by or OPERATOR
+
+
+class MadeKey(models.Model):
+    """An API key, as far as it matters who stands behind it.
+
+    `makers` are the identities of everybody who was shown its secret, or that of a key it replaces, and of the keys it
+    replaces. Empty where the operator made it at the command line.
+    """
+
+    makers = ArrayField(models.CharField(max_length=80), default=list, blank=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+def persons_behind(who: str) -> set[str]:
+    """An identity, and where it is a key's those of its makers."""
+    kind, _, number = who.partition(":")
+    found = {who}
+    for model in apps.get_models() if kind == "key" and number.isdecimal() else ():
+        if issubclass(model, MadeKey):
+            for makers in model._default_manager.filter(pk=int(number)).values_list("makers", flat=True):
+                found |= set(makers)
+    return found
+
+
+def are_one_person(one: str, other: str) -> bool:
+    """Whether the same person may stand behind two identities: as themselves, or with a key whose secret they had."""
+    return one == other or not persons_behind(one).isdisjoint(persons_behind(other))
 
 
 def two_persons() -> Q:

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
-from catalog.auditing import Actor, identity, sign
+from catalog.auditing import Actor, are_one_person, identity, sign
 from catalog.models import (
     NUMBERS,
     BillingTime,
@@ -147,7 +147,10 @@ def submit(version: PlanVersion, *, at: dt.datetime, by: Actor = None) -> PlanVe
 
 
 def approve(version: PlanVersion, *, at: dt.datetime, by: Actor = None) -> PlanVersion:
-    """Publish a version in review; not by the person who submitted it. Raises UnableToPublish."""
+    """Publish a version in review; not by the person who submitted it, nor with an API key of theirs.
+
+    Raises UnableToPublish.
+    """
     return _step(version, _approve, at, by)
 
 
@@ -332,8 +335,9 @@ def _submit(version: PlanVersion, at: dt.datetime, by: Actor) -> None:
 
 def _approve(version: PlanVersion, at: dt.datetime, by: Actor) -> None:
     _demand(version, VersionStatus.REVIEW, "approve")
-    if by is not None and version.submitted_by == identity(by):
-        detail = "whoever submitted a version cannot approve it; ask another person"
+    if by is not None and are_one_person(version.submitted_by, identity(by)):
+        theirs = "" if version.submitted_by == identity(by) else ", nor with an API key of theirs"
+        detail = f"whoever submitted a version cannot approve it{theirs}; ask another person"
         raise UnableToPublish([FieldError("by", "same_person", detail)])
     require_sellable(version)
     version.status, version.published_at, version.approved_by = VersionStatus.PUBLISHED, at, identity(by)

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from django.db import transaction
 from django.db.models import Model
 
-from catalog.auditing import Actor, create_signed, identity, sign, update_signed
+from catalog.auditing import Actor, are_one_person, create_signed, identity, sign, update_signed
 from catalog.models import Plan, PlanVersion
 from catalog.periods import local_date
 from catalog.pricing import FieldError
@@ -153,7 +153,7 @@ def submit(contract: Contract, *, at: dt.datetime, by: Actor = None) -> Contract
 
 
 def approve(contract: Contract, *, at: dt.datetime, by: Actor = None) -> Contract:
-    """Let the contract count; not by the person who submitted it.
+    """Let the contract count; not by the person who submitted it, nor with a key of theirs.
 
     Without a user the operator at the command line stands for both persons, and a draft may be approved at once.
     Raises UnableToApprove.
@@ -363,8 +363,9 @@ def _demand_sound(contract: Contract) -> None:
 def _demand_another(contract: Contract, by: Actor) -> None:
     if contract.status != ContractStatus.REVIEW:
         raise UnableToApprove([FieldError("status", "invalid", f"{contract} must be submitted first")])
-    if contract.submitted_by == identity(by):
-        detail = "whoever submitted a contract cannot approve it; ask another person"
+    if are_one_person(contract.submitted_by, identity(by)):
+        theirs = "" if contract.submitted_by == identity(by) else ", nor with an API key of theirs"
+        detail = f"whoever submitted a contract cannot approve it{theirs}; ask another person"
         raise UnableToApprove([FieldError("by", "same_person", detail)])
 
 

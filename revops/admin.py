@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
@@ -17,6 +17,7 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 
 from billing.models import Source
+from catalog.auditing import identity
 from catalog.deeds import Change, DeedsMixin
 from catalog.deeds import Deed as ConsoleDeed
 from catalog.desks import FactDesk, HistoryDesk
@@ -24,6 +25,7 @@ from revops.api.keys import UnableToRotate, create_key, revoke_key, rotate_key
 from revops.api.limits import RECORDS, REQUESTS, next_generation
 from revops.console import background, people
 from revops.models import ApiKey, Deed, Scope
+from revops.roles import may_hand_out
 
 __all__ = ["ApiKeyDesk", "DeedDesk", "background", "people"]
 
@@ -33,9 +35,9 @@ LARGEST = 1_000_000_000
 class NewKeyForm(forms.Form):
     name = forms.CharField(max_length=200, help_text="Whose key it is, and what for.")
     scopes = forms.MultipleChoiceField(
-        choices=[(scope.value, f"{scope.value}: {scope.label}") for scope in Scope],
         widget=forms.CheckboxSelectMultiple,
-        help_text="Who may write a thing may read it too.",
+        help_text="Who may write a thing may read it too. Offered are those that stand for what you may do yourself.",
+        error_messages={"invalid_choice": "%(value)s stands for what you may not do yourself, so you cannot give it."},
     )
     source = forms.ModelChoiceField(
         Source.objects.order_by("key"),
@@ -55,6 +57,11 @@ class NewKeyForm(forms.Form):
     records_per_minute = forms.IntegerField(
         min_value=1, max_value=LARGEST, required=False, help_text=f"Records of events. Empty: {RECORDS:,}."
     )
+
+    def __init__(self, maker: AbstractBaseUser | AnonymousUser, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        offered = [scope for scope in Scope if may_hand_out(maker, [scope.value])]
+        self.fields["scopes"].choices = [(scope.value, f"{scope.value}: {scope.label}") for scope in offered]  # type: ignore[attr-defined]
 
     def clean_expires_at(self) -> dt.datetime | None:
         expires_at: dt.datetime | None = self.cleaned_data["expires_at"]
@@ -126,12 +133,14 @@ class ApiKeyDesk(DeedsMixin, HistoryDesk):
         return [rotate, *super().get_urls()]
 
     def rotate_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """A new secret for the same rights; the old one works on for a while."""
+        """A new secret for the same rights, for who could have made the key; the old one works on for a while."""
         if not (self.has_add_permission(request) and self.has_change_permission(request)):
             raise PermissionDenied
         key = self.get_queryset(request).filter(pk=pk).first()
         if key is None:
             raise Http404
+        if not may_hand_out(request.user, key.scopes):
+            raise PermissionDenied("The key may do what you may not do yourself; ask somebody who may to rotate it.")
         at = timezone.now()
         form = RotateForm(request.POST or None)
         context = {"title": f"Rotate {key}", "form": form, "old": key}
@@ -162,7 +171,7 @@ class ApiKeyDesk(DeedsMixin, HistoryDesk):
         """A key is made by the operation that hands out its secret, once."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        form = NewKeyForm(request.POST or None)
+        form = NewKeyForm(request.user, request.POST or None)
         context: dict[str, Any] = {"title": "New API key", "form": form}
         if form.is_valid():
             asked = form.cleaned_data
@@ -175,6 +184,7 @@ class ApiKeyDesk(DeedsMixin, HistoryDesk):
                 requests_per_minute=asked["requests_per_minute"],
                 records_per_minute=asked["records_per_minute"],
                 by=request.user.get_username(),
+                makers=[identity(cast(AbstractBaseUser, request.user))],
             )
             self.log_addition(request, context["key"], "Key made")
         return self.page(request, context)

@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import Q
 
 from billing.models import Source
-from catalog.auditing import history
+from catalog.auditing import MadeKey, history
 from revops.api.limits import RECORDS, REQUESTS, Allowance, Kind, take
 
 
@@ -44,7 +44,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         return self.filter(revoked_at__isnull=True).filter(Q(expires_at__isnull=True) | Q(expires_at__gt=at))
 
 
-class ApiKey(models.Model):
+class ApiKey(MadeKey):
     """The right of an integration to call the API. Only a hash of the secret is kept."""
 
     name = models.CharField(max_length=200)

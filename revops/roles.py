@@ -2,7 +2,7 @@
 
 Two persons stand behind what costs money: who proposes, submits or drafts is in RevOps, Sales or Engineering; who
 approves, publishes, issues and voids is in Finance. The Auditor reads everything and changes nothing. A role may be
-changed on the console afterwards; a migration that calls `found_roles` again only adds to it.
+changed on the console afterwards; a migration that calls `found_roles` again only adds to it. For API keys: `SCOPES`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from django.apps import AppConfig, apps
 from django.contrib.auth.management import create_permissions
 from django.db import DEFAULT_DB_ALIAS, connection
+from django.db.migrations.recorder import MigrationRecorder
 
 if TYPE_CHECKING:
     # The application's configuration reads this module before there are models.
-    from django.contrib.auth.models import Permission
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Permission
 
 REVOPS, FINANCE, SALES, ENGINEERING, AUDITOR = "RevOps", "Finance", "Sales", "Engineering", "Auditor"
 
@@ -63,6 +64,32 @@ ROLES: dict[str, tuple[str, ...]] = {
     AUDITOR: (*SEEN_BY_ALL, *BACKGROUND, "auth.view_user", "auth.view_group"),
 }  # fmt: skip
 
+# Scope of API keys -> the permissions it stands for. Who makes a key hands out no right that they lack themselves: a
+# scope that writes takes those of every deed the API has there, so that what takes two persons here takes two there.
+SCOPES: dict[str, tuple[str, ...]] = {
+    "events:write": ("billing.correct_event",),
+    "usage:read": ("billing.view_event",),
+    "catalog:read": ("catalog.view_planversion",),
+    "catalog:write": (
+        "catalog.change_plan", "catalog.change_planversion", "catalog.submit_planversion",
+        "catalog.publish_planversion", "catalog.retire_planversion",
+    ),
+    "contracts:read": ("contracts.view_contract",),
+    "contracts:write": (
+        "contracts.change_customer", "contracts.change_contract", "contracts.submit_contract",
+        "contracts.approve_contract", "contracts.amend_contract", "contracts.end_contract",
+    ),
+    "billing:read": ("billing.view_invoice",),
+    "billing:write": ("billing.issue_invoice", "billing.void_invoice"),
+    "quarantine:read": ("quarantine.view_heldrecord",),
+    "quarantine:write": ("quarantine.propose_resolution", "quarantine.approve_resolution"),
+}  # fmt: skip
+
+
+def may_hand_out(user: AbstractBaseUser | AnonymousUser, scopes: Iterable[str]) -> bool:
+    """Whether the user may give these scopes to an API key."""
+    return all(user.has_perms(SCOPES[scope]) for scope in scopes)  # type: ignore[union-attr]
+
 
 def permissions_of(role: str) -> list[Permission]:
     """The permissions that exist and that a role has. The history of a row is read by whoever may see the row."""
@@ -85,10 +112,9 @@ def found_roles() -> None:
 
 def found_after_migrate(sender: AppConfig, using: str, **facts: Any) -> None:
     """Receiver of `post_migrate`: where no role is left (a `flush` empties the tables), they are founded again."""
-    groups = apps.get_model("auth", "Group")
-    if using != DEFAULT_DB_ALIAS or groups._meta.db_table not in connection.introspection.table_names():
+    if using != DEFAULT_DB_ALIAS or ("revops", "0003_roles") not in MigrationRecorder(connection).applied_migrations():
         return
-    if not groups.objects.filter(name__in=ROLES).exists():
+    if not apps.get_model("auth", "Group").objects.filter(name__in=ROLES).exists():
         found_roles()
 
 

@@ -17,7 +17,7 @@ instants are ISO 8601 with an offset. Fields and parameters that are not known a
 **Changing** is a JSON merge patch: what is named is replaced, null takes it back to what it is by default, lists are
 replaced whole. What is published, approved or has been counted by is frozen; the refusal (409) says what to do instead.
 Drafts may be deleted, and nothing else. Whoever submits a plan version or a contract cannot approve it: for this, a key
-is a person.
+is a person, the same as whoever made it on the console.
 
 **Sending again** is always safe: an event counts once by its `source` and `id`, a deed once by its `Idempotency-Key`.
 On 429, 503 or no answer at all, send the same request again, after `Retry-After` where it is given.

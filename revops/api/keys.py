@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +19,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from catalog.auditing import KeyHolder, name_of, sign
+from catalog.auditing import KeyHolder, identity, name_of, sign
 from revops.api.calls import call_of
 from revops.api.limits import FAILURES, Kind, generation, next_generation, number_of, take
 from revops.api.problems import Problem, too_many
@@ -46,10 +46,12 @@ def create_key(
     requests_per_minute: int | None = None,
     records_per_minute: int | None = None,
     by: str = "",
+    makers: Iterable[str] = (),
 ) -> tuple[ApiKey, str]:
     """A new key and its secret, which is kept nowhere. `source`, a source's key, binds it to that source.
 
-    Without limits of its own it has the usual ones. Raises ValidationError for an unknown scope.
+    Without limits of its own it has the usual ones. `makers` are the identities of who gets to see the secret: what
+    they propose, the key does not approve, nor they what it proposes. Raises ValidationError for an unknown scope.
     """
     validate_scopes(list(scopes))
     secret = MARK + secrets.token_urlsafe(32)
@@ -61,6 +63,7 @@ def create_key(
         source_id=source,
         created_at=at,
         created_by=by,
+        makers=sorted(set(makers)),
         expires_at=expires_at,
         requests_per_minute=requests_per_minute,
         records_per_minute=records_per_minute,
@@ -88,6 +91,7 @@ def rotate_key(
             requests_per_minute=old.requests_per_minute,
             records_per_minute=old.records_per_minute,
             by=name_of(by),
+            makers=[*old.makers, f"key:{old.pk}", *([identity(by)] if by else [])],
         )
         old.expires_at = min(works_until, old.expires_at or works_until)
         sign(old, at, by, f"Replaced by {new.prefix}...")
@@ -123,6 +127,7 @@ def authenticated(request: HttpRequest, at: dt.datetime) -> ApiKey:
     if secret is None:
         raise unauthorized("Send an API key: `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
     digest = hash_of(secret)
+    before = generation()  # a key that is revoked while it is read is not kept
     key = ApiKey.objects.filter(secret_hash=digest).first()
     _kept.pop(digest, None)
     if key is None or not key.is_usable(at):
@@ -132,7 +137,7 @@ def authenticated(request: HttpRequest, at: dt.datetime) -> ApiKey:
         key.last_used_at = at
     if len(_kept) >= MOST_KEPT:
         _kept.clear()
-    _kept[digest] = Kept(key, monotonic(), generation())
+    _kept[digest] = Kept(key, monotonic(), before)
     return key
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.utils import timezone
 
-from revops.api.keys import create_key, hash_of, revoke_key
-from revops.models import ApiKey
+from catalog.auditing import KeyHolder, are_one_person, identity
+from revops.api.keys import create_key, hash_of, revoke_key, rotate_key
+from revops.models import ApiKey, Scope
+from revops.roles import ENGINEERING, SCOPES
 
 pytestmark = pytest.mark.django_db
 
@@ -59,6 +61,45 @@ def test_a_key_gets_limits_and_an_end_of_its_own(boss: Client) -> None:
     key = ApiKey.objects.get()
     assert (key.requests_per_minute, key.records_per_minute, key.expires_at.year) == (60, 1000, 2999)
     assert boss.post(f"{LIST}add/", {**asked, "requests_per_minute": "0"}).context["form"].errors
+
+
+def test_nobody_hands_out_a_right_that_they_lack(db: None) -> None:
+    """An engineer may correct events and propose, and approves nothing."""
+    erin = User.objects.create_user("erin", is_staff=True)
+    erin.groups.add(Group.objects.get(name=ENGINEERING))
+    client = Client()
+    client.force_login(erin)
+    page = client.get(f"{LIST}add/").content.decode()
+    assert "events:write" in page and "quarantine:read" in page
+    for scope in ("catalog:write", "contracts:write", "billing:write", "quarantine:write"):
+        assert scope not in page
+        refused = client.post(f"{LIST}add/", {"name": "Mine", "scopes": ["events:write", scope]})
+        assert "may not do yourself" in refused.context["form"].errors["scopes"][0]
+        key, _ = create_key("ERP", [scope], at=timezone.now())
+        assert client.post(f"{LIST}{key.pk}/rotate/", {"overlap": "0"}).status_code == 403
+    client.post(f"{LIST}add/", {"name": "Mine", "scopes": ["events:write"]})
+    assert ApiKey.objects.get(name="Mine").makers == [f"user:{erin.pk}"]
+
+
+def test_every_scope_says_which_permissions_it_stands_for(db: None) -> None:
+    assert set(SCOPES) == set(Scope.values)
+    for permission in (one for named in SCOPES.values() for one in named):
+        app, _, codename = permission.partition(".")
+        assert Permission.objects.filter(content_type__app_label=app, codename=codename).exists(), permission
+
+
+def test_who_has_had_a_keys_secret_is_one_person_with_it(db: None) -> None:
+    """Erin made it, Robin rotated it; the replacement is also one with the key it replaces."""
+    erin, robin, fiona = (User.objects.create_user(name) for name in ("erin", "robin", "fiona"))
+    at = timezone.now()
+    old, _ = create_key("ERP", ["catalog:write"], at=at, makers=[identity(erin)])
+    new, _ = rotate_key(old, works_until=at + dt.timedelta(days=1), at=at, by=robin)
+    other, _ = create_key("CI", ["catalog:write"], at=at)
+    was, key, apart = (identity(KeyHolder(one.pk, one.name)) for one in (old, new, other))
+    same = [(was, identity(erin)), (key, identity(erin)), (identity(robin), key), (key, was), (apart, apart)]
+    assert all(are_one_person(*pair) for pair in same)
+    different = [(was, identity(robin)), (key, identity(fiona)), (key, apart), (identity(erin), identity(robin))]
+    assert not any(are_one_person(*pair) for pair in different)
 
 
 @pytest.mark.django_db(transaction=True)
