@@ -165,7 +165,7 @@ class Correction(Fact):
     meters = ArrayField(models.BigIntegerField(), help_text="The meters that count the replaced data.")
     reason = models.TextField()
     made_at = models.DateTimeField()
-    made_by = models.CharField(max_length=200, blank=True)
+    made_by = models.CharField(max_length=250, blank=True)
 
     class Meta:
         constraints = [
