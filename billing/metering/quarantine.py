@@ -8,12 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connections, router, transaction
-from django.db.models import Count, Min, OuterRef, Subquery, Window
+from django.db.models import Min, OuterRef, Subquery, Window
 from msgspec import Struct
 
 from billing.metering.decoding import Record, datetime_of
 from billing.metering.labelling import Held
-from billing.models import Event, HeldRecord, HeldStatus, Sighting
+from billing.models import Event, HeldRecord, Sighting
 
 
 class Rejected(Struct, frozen=True):
@@ -135,22 +135,23 @@ def supersede(
     *,
     repeated: Iterable[bytes] = (),
     later: Sequence[tuple[bytes, bytes]] = (),
+    but: Sequence[int] = (),
 ) -> int:
     """Resolve what was held under keys before they came in good form. Returns how many; conflicts stay.
 
     `accepted` came in now, `repeated` some time ago: a crash may have kept that from being noted. What was held under
     a key after it was accepted stays open: it says something else. `later` names such records of the same batch by key
-    and digest.
+    and digest, `but` other records that stay by their ids.
     """
     with connections[router.db_for_write(HeldRecord)].cursor() as cursor:
         since = {UUID(bytes=key): at for key in accepted}
         cursor.execute(IS_OPEN, [[UUID(bytes=key) for key in repeated]])
         since |= _accepted_at([key for (key,) in cursor.fetchall()])
-        spared: list[int] = []
+        spared = list(but)
         if later:
             columns = zip(*later, strict=True)
             cursor.execute(HELD_AFTER, [[UUID(bytes=one) for one in column] for column in columns])
-            spared = [id for (id,) in cursor.fetchall()]
+            spared += [id for (id,) in cursor.fetchall()]
         cursor.execute(SUPERSEDE, [at, list(since), list(since.values()), spared])
         return int(cursor.rowcount)
 
@@ -171,14 +172,3 @@ def held_records() -> list[HeldRecord]:
         batch=Window(Min("id"), partition_by="receipt"), place=Subquery(first.values("index")[:1])
     )
     return list(batches.order_by("batch", "place"))
-
-
-def open_by_reason() -> dict[str, int]:
-    """How many records wait for review, per reason."""
-    counted = HeldRecord.objects.filter(status=HeldStatus.OPEN).values_list("reason").annotate(Count("id"))
-    return dict(counted.order_by("reason"))
-
-
-def sightings_by_receipt() -> dict[UUID, int]:
-    """How many sightings each receipt has here."""
-    return dict(Sighting.objects.values_list("receipt").annotate(Count("id")).order_by())

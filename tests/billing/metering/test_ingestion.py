@@ -7,10 +7,9 @@ from django.db import OperationalError
 from django.db.models import F, Sum
 
 from billing.metering.ingestion import ingest
-from billing.metering.quarantine import open_by_reason, sightings_by_receipt
 from billing.models import Bucket, Event, HeldRecord, HeldStatus, Receipt, ReceiptCount, Register, Sighting, UsageClock
 from contracts.models import Customer, CustomerAlias
-from tests.billing.metering.conftest import AT, send, statuses
+from tests.billing.metering.conftest import AT, open_by_reason, send, sightings_by_receipt, statuses
 from tests.factories import ContractFactory, CustomerFactory, MeterFactory, SourceFactory, body, event
 
 pytestmark = pytest.mark.django_db(databases=["default", "quarantine"])

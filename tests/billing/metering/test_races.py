@@ -21,12 +21,11 @@ from django.db import IntegrityError, connection, connections, transaction
 from billing.metering.corrections import UnableToCorrect, void_event
 from billing.metering.directory import current_directory
 from billing.metering.ingestion import ReceiptResult, UnableToIngest
-from billing.metering.quarantine import sightings_by_receipt
 from billing.metering.recount import recount
 from billing.models import Bucket, Event, HeldRecord, HeldStatus, Receipt, Register, UsageClock
 from catalog.models import Meter
 from contracts.models import Contract, ContractStatus, Customer, CustomerAlias
-from tests.billing.metering.conftest import AT, send, statuses
+from tests.billing.metering.conftest import AT, send, sightings_by_receipt, statuses
 from tests.factories import ContractFactory, CustomerFactory, MeterFactory, SourceFactory, body, event
 
 pytestmark = [pytest.mark.sql, pytest.mark.django_db(transaction=True, databases=["default", "quarantine"])]
