@@ -6,6 +6,7 @@ assigned customer come after the rules, in place of what the labelling would hav
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -34,6 +35,7 @@ from contracts.models import Contract, Customer
 ATTRIBUTES = ("id", "source", "type", "subject", "time")
 DATA = "data."
 MOST_FIXED = 20  # fields of one fix
+MOST_DIGITS = 1000  # before the point, and after it, of a number in a fix
 
 _FIELD = re.compile("`([^`]+)`$")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -104,6 +106,8 @@ def read_resolution(kind: str, argument: Mapping[str, Any]) -> Resolution:
         raise InvalidArgument("kind", f"`kind` is one of {', '.join(ResolutionKind.values)}.")
     if not _can_be_kept(argument):
         raise InvalidArgument("argument", "A text holds a character that no event can have: NUL, or half of a pair.")
+    if not _can_be_written(argument):
+        raise InvalidArgument("argument", f"A number has to have an end, and at most {MOST_DIGITS:,} digits.")
     try:
         found = msgspec.convert(argument, form)
     except msgspec.ValidationError as error:
@@ -124,10 +128,24 @@ def _can_be_kept(value: Any) -> bool:
     return all(_can_be_kept(inner) for inner in value) if isinstance(value, list | tuple) else True
 
 
+def _can_be_written(value: Any) -> bool:
+    """Whether every number in it can be written out: neither infinite nor of absurdly many digits."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Decimal):
+        exponent = value.as_tuple().exponent
+        return isinstance(exponent, int) and exponent >= -MOST_DIGITS and value.adjusted() < MOST_DIGITS
+    if isinstance(value, Mapping):
+        return all(map(_can_be_written, value.values()))
+    return all(map(_can_be_written, value)) if isinstance(value, list | tuple) else True
+
+
 def stored_argument(resolution: Resolution) -> dict[str, Any]:
     """The argument as it is kept. Fractions are kept as texts, which read as the same exact numbers."""
     found: dict[str, Any] = msgspec.to_builtins(resolution, builtin_types=(Decimal,))
-    return {name: _exact(value) for name, value in found.items() if value not in (None, {})}
+    if not found.get("set"):
+        found.pop("set", None)
+    return {name: _exact(value) for name, value in found.items() if value is not None}
 
 
 def _exact(value: Any) -> Any:
@@ -143,6 +161,8 @@ def _exact(value: Any) -> Any:
 def _check_fix(fix: FixValue) -> None:
     if bool(fix.set) == (fix.event is not None):
         raise InvalidArgument("set", "Give either `set`, the fields to correct, or `event`, the whole event.")
+    if fix.event is not None and not fix.event:
+        raise InvalidArgument("event", "The event is empty: write the whole of what should have come.")
     if len(fix.set) > MOST_FIXED:
         raise InvalidArgument("set", f"A fix sets at most {MOST_FIXED} fields.")
     for path, value in fix.set.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
@@ -15,6 +14,7 @@ from django.http import QueryDict
 
 from billing.admin.quarantine.selection import About
 from billing.admin.quarantine.wording import RULE_WORDS, shown
+from billing.metering.decoding import exact_number
 from billing.models import ResolutionKind
 from billing.review.details import readable
 from billing.review.resolutions import ATTRIBUTES, MOST_FIXED
@@ -173,8 +173,8 @@ class FixForm(ProposalForm):
         if not text:
             return None
         try:
-            event = json.loads(text, parse_float=Decimal)
-        except (ValueError, RecursionError) as error:
+            event = _read_json(text)
+        except (ValueError, ArithmeticError, RecursionError) as error:
             raise forms.ValidationError({"event": f"This is not JSON: {error}."}) from error
         if not isinstance(event, dict):
             raise forms.ValidationError({"event": "An event is an object: it begins with { and ends with }."})
@@ -238,6 +238,15 @@ def typed_value(path: str, text: str) -> Any:
     if path in ATTRIBUTES:
         return text
     try:
-        return json.loads(text, parse_float=Decimal)
-    except (ValueError, RecursionError):
+        return _read_json(text)
+    except (ValueError, ArithmeticError, RecursionError):
         return text
+
+
+def _read_json(text: str) -> Any:
+    """JSON with exact numbers. Raises ValueError, ArithmeticError or RecursionError where it is none."""
+    return json.loads(text, parse_float=exact_number, parse_constant=_no_number)
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number")

@@ -74,8 +74,9 @@ class Proposing:
         step = self.asked.get("step", "")
         if step not in ("preview", "store") or not self.form.is_valid():
             return self._page("form")
+        stores = step == "store" and self.request.method == "POST"  # an address stores nothing
         try:
-            return self._store() if step == "store" else self._preview()
+            return self._store() if stores else self._preview()
         except UnableToPropose as unable:
             self.form.add_error(unable.path if unable.path in self.form.fields else None, str(unable))
         except UnableToPreview as unable:

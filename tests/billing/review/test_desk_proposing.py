@@ -274,3 +274,21 @@ def test_one_record_leads_to_the_page_of_its_proposal(company: Company, robin: C
     done = robin.post(PROPOSE, assigning(record=held("a").pk, step="store"), follow=True)
     assert done.redirect_chain == [(proposal_page(Proposal.objects.get().pk), 302)]
     assert "You proposed this, so another person has to approve it" in text_of(done)
+
+
+def test_an_address_stores_nothing(company: Company, robin: Client) -> None:
+    send(event("a", 1, subject="stranger"))
+    asked = {"record": held("a").pk, "kind": "discard", "reason": "x", "step": "store"}
+    assert "what it would do" in text_of(robin.get(PROPOSE, asked))
+    assert not Proposal.objects.exists()
+
+
+def test_numbers_without_an_end_are_refused_on_the_form(company: Company, robin: Client) -> None:
+    send(event("a", "n/a"))
+    one = held("a").pk
+    for value in ("1e999999999", "1e-999999999"):
+        said = errors(robin.post(PROPOSE, {**fix({"data.tokens": value}, record=one), "step": "store"}))
+        assert said == ["A number has to have an end, and at most 1,000 digits."]
+    said = errors(robin.post(PROPOSE, {**fix({}, record=one, event='{"data": NaN}'), "step": "store"}))
+    assert said[0] == "This is not JSON: NaN is no number."
+    assert not Proposal.objects.exists()
