@@ -19,6 +19,8 @@ from django.db import connections, router
 
 from billing.models import HeldRecord, Proposal
 
+MOST_DIGITS = 60  # of a rank, before the point and after it
+
 QUARANTINE: str = router.db_for_write(HeldRecord)
 
 
@@ -39,9 +41,12 @@ class GroupKey(msgspec.Struct, frozen=True, array_like=True):
         """Raises ValueError for a text that is no token."""
         try:
             raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-            return msgspec.json.decode(raw, type=cls)
+            key = msgspec.json.decode(raw, type=cls)
         except (binascii.Error, msgspec.MsgspecError) as error:
             raise ValueError("not the token of a group") from error
+        if any("\0" in text for text in (key.reason, key.source, key.alike)):
+            raise ValueError("not the token of a group")
+        return key
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +232,15 @@ def _position(after: str | None) -> dict[str, Any]:
             rank, reason, source, alike = msgspec.json.decode(raw, type=tuple[Decimal, str, str, str])
         except (binascii.Error, msgspec.MsgspecError, ArithmeticError) as error:
             raise ValueError("not the `next` of a page of groups") from error
-        if not rank.is_finite():
+        if not _is_rank(rank) or any("\0" in text for text in (reason, source, alike)):
             raise ValueError("not the `next` of a page of groups")
     return {"after": rank, "after_reason": reason, "after_source": source, "after_alike": alike}
+
+
+def _is_rank(rank: Decimal) -> bool:
+    """Whether it can be the rank of a group: counts, instants and amounts have far fewer digits than this."""
+    exponent = rank.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -MOST_DIGITS and rank.adjusted() < MOST_DIGITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, localcontext
 from statistics import median
@@ -23,9 +23,9 @@ from billing.metering.decoding import Record, datetime_of, decode_data
 from billing.metering.directory import Directory, MeterPlan, meter_plan
 from billing.metering.labelling import Held, read_meters
 from billing.review.alike import QUARANTINE
-from billing.review.choosing import COLUMNS, HeldRow, as_labelled, directory_now, held_row
+from billing.review.choosing import COLUMNS, MOST_BYTES, HeldRow, as_labelled, directory_now, held_row
 from billing.review.price_guide import PriceGuide, Tariff, used_in_months, usual_values
-from billing.review.replacing import counted_under
+from billing.review.replacing import Counted, counted_under
 from billing.review.suggestions import LIKELY, best_customers, closest_types, known_names, known_types
 from catalog.models import Aggregation, Meter
 from catalog.money import ZERO
@@ -88,16 +88,19 @@ def refresh_estimates(at: dt.datetime, *, only_new: bool = True) -> int:
 
 
 _TO_ESTIMATE = f"""
-    SELECT {COLUMNS} FROM quarantine_heldrecord held
-    WHERE held.status = 'open' AND held.id > %s AND NOT (%s AND EXISTS (
-        SELECT 1 FROM quarantine_estimate estimate WHERE estimate.record_id = held.id
-    )) ORDER BY held.id LIMIT %s
+    SELECT {COLUMNS} FROM (
+        SELECT held.*, sum(octet_length(held.raw)) OVER (ORDER BY held.id) - octet_length(held.raw) AS bytes_before
+        FROM quarantine_heldrecord held
+        WHERE held.status = 'open' AND held.id > %s AND NOT (%s AND EXISTS (
+            SELECT 1 FROM quarantine_estimate estimate WHERE estimate.record_id = held.id
+        )) ORDER BY held.id LIMIT %s
+    ) held WHERE held.bytes_before < %s ORDER BY held.id
 """
 
 
 def _to_estimate(only_new: bool, after: int) -> list[HeldRow]:
     with connections[QUARANTINE].cursor() as cursor:
-        cursor.execute(_TO_ESTIMATE, [after, only_new, AT_ONCE])
+        cursor.execute(_TO_ESTIMATE, [after, only_new, AT_ONCE, MOST_BYTES])
         return [held_row(row) for row in cursor.fetchall()]
 
 
@@ -194,28 +197,40 @@ def _quantity(value: object) -> Decimal:
 
 def _set_against_counted(cases: Sequence[_Case]) -> None:
     """Of a conflict, only the difference to what was counted is at risk."""
-    conflicts = {UUID(bytes=case.row.key): case for case in cases if case.row.reason == "conflict" and case.row.key}
+    conflicts: dict[UUID, list[_Case]] = defaultdict(list)
+    for case in cases:
+        if case.row.reason == "conflict" and case.row.key:
+            conflicts[UUID(bytes=case.row.key)].append(case)
     if not conflicts:
         return
     counted = counted_under(list(conflicts))
     plans = {meter.pk: meter_plan(meter) for meter in Meter.objects.all()}
-    for key, case in conflicts.items():
+    for key, contradicting in conflicts.items():
         event = counted.get(key)
         if event is None or event.is_void:
             continue
-        try:
-            data = decode_data(event.counts.encode())
-        except (ValueError, ArithmeticError, RecursionError):
+        before = _quantities(event, plans)
+        if before is None:
             continue
-        before: dict[int, Decimal] = {}
-        for plan in (plans[meter] for meter in event.meters if meter in plans):
-            read = read_meters((plan,), data)
-            if not isinstance(read, Held) and read and plan.aggregation in PRICED:
-                before[plan.id] = _quantity(read[0].value)
-        for share in case.shares:
-            if share.quantity is not None:
-                share.quantity = abs(share.quantity - before.get(share.meter.id, ZERO))
-        case.notes.append("the difference to what was counted")
+        for case in contradicting:
+            for share in case.shares:
+                if share.quantity is not None:
+                    share.quantity = abs(share.quantity - before.get(share.meter.id, ZERO))
+            case.notes.append("the difference to what was counted")
+
+
+def _quantities(event: Counted, plans: Mapping[int, MeterPlan]) -> dict[int, Decimal] | None:
+    """What a counted event added, by meter; None where its data cannot be read."""
+    try:
+        data = decode_data(event.counts.encode())
+    except (ValueError, ArithmeticError, RecursionError):
+        return None
+    found: dict[int, Decimal] = {}
+    for plan in (plans[meter] for meter in event.meters if meter in plans):
+        read = read_meters((plan,), data)
+        if not isinstance(read, Held) and read and plan.aggregation in PRICED:
+            found[plan.id] = _quantity(read[0].value)
+    return found
 
 
 # Whose it is

@@ -132,6 +132,8 @@ class HeldRow(msgspec.Struct, frozen=True, gc=False):
     raw: bytes
 
 
+MOST_BYTES = 64 * 2**20  # of what came, decoded at once
+
 COLUMNS = """
     held.id, held.key, held.digest, held.current_reason, held.source, held.subject, held.type, held.bound_source,
     held.held_at, held.raw
@@ -142,7 +144,12 @@ _OF_SOURCE = f"""
     WHERE held.source = %s AND held.current_reason <> 'malformed' {_FREE} ORDER BY held.id
 """
 
-_SOME = f"SELECT {COLUMNS} FROM quarantine_heldrecord held WHERE held.id = ANY(%s) ORDER BY held.id"
+_SOME = f"""
+    SELECT {COLUMNS} FROM (
+        SELECT held.*, sum(octet_length(held.raw)) OVER (ORDER BY held.id) - octet_length(held.raw) AS bytes_before
+        FROM quarantine_heldrecord held WHERE held.id = ANY(%s)
+    ) held WHERE held.bytes_before < %s ORDER BY held.id
+"""
 
 
 def held_row(row: Sequence[Any]) -> HeldRow:
@@ -153,9 +160,9 @@ def held_row(row: Sequence[Any]) -> HeldRow:
 
 
 def held_rows(ids: Sequence[int]) -> list[HeldRow]:
-    """Records by id, open or not, in the order of their ids."""
+    """Records by id, open or not, in the order of their ids; of very large ones, the first `MOST_BYTES`."""
     with connections[QUARANTINE].cursor() as cursor:
-        cursor.execute(_SOME, [list(ids)])
+        cursor.execute(_SOME, [list(ids), MOST_BYTES])
         return [held_row(row) for row in cursor.fetchall()]
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from billing.models import HeldRecord
-from billing.review.alike import GroupKey
 from billing.review.choosing import HeldRow
 from billing.review.replacing import Counted, Difference, counted_under, differences
 from billing.review.suggestions import Names, Suggestion, closest_types, known_names, known_types
@@ -68,11 +66,11 @@ def contradicted(record: HeldRecord) -> tuple[Counted, list[Difference]] | None:
     return None if counted is None else (counted, differences(row_of(record), counted))
 
 
-def contradictions(records: Iterable[HeldRecord]) -> Mapping[UUID, list[Difference]]:
-    """The differences of the conflicts among some records, by key; a fixed number of queries."""
-    conflicts = {one.key: one for one in records if one.current_reason == "conflict" and one.key is not None}
-    counted = counted_under(list(conflicts))
-    return {key: differences(row_of(conflicts[key]), event) for key, event in counted.items()}
+def contradictions(records: Iterable[HeldRecord]) -> Mapping[int, list[Difference]]:
+    """The differences of the conflicts among some records, by id; a fixed number of queries."""
+    conflicts = [(one, one.key) for one in records if one.current_reason == "conflict" and one.key is not None]
+    counted = counted_under(list({key for _, key in conflicts}))
+    return {one.pk: differences(row_of(one), counted[key]) for one, key in conflicts if key in counted}
 
 
 def suggestions(records: Sequence[HeldRecord]) -> list[list[Suggestion]]:
@@ -93,13 +91,6 @@ def suggestions(records: Sequence[HeldRecord]) -> list[list[Suggestion]]:
             known[asked] = _suggested(record.current_reason, record.subject, record.type, names, types)
         found.append(known.get(asked, []))
     return found
-
-
-def suggestions_for(key: GroupKey) -> list[Suggestion]:
-    """The same for a group of alike records."""
-    if key.reason == "unknown_customer":
-        return known_names().closest(key.alike)
-    return closest_types(key.alike, known_types()) if key.reason == "unknown_event_type" else []
 
 
 def _suggested(reason: str, subject: str, type: str, names: Names | None, types: Sequence[str]) -> list[Suggestion]:

@@ -102,8 +102,11 @@ def preview(
 
 
 def preview_proposal(proposal: Proposal, *, at: dt.datetime) -> Preview:
-    """Try a proposal on the records that wait under it, as its approver should see it."""
-    resolution = read_resolution(proposal.kind, proposal.argument)
+    """Try a proposal on the records that wait under it, as its approver should see it. Raises UnableToPreview."""
+    try:
+        resolution = read_resolution(proposal.kind, proposal.argument)
+    except InvalidArgument as invalid:
+        raise UnableToPreview(str(invalid)) from invalid
     ids = list(proposal.records.filter(outcome="").order_by("record_id").values_list("record_id", flat=True))
     found = _tried(ids, resolution, at)
     if proposal.keep_as_rule and proposal.is_undecided:
@@ -141,6 +144,7 @@ def _tried(ids: Sequence[int], resolution: Resolution, at: dt.datetime) -> Previ
     if isinstance(resolution, Discard) or not ids:
         return found
     rows = held_rows(ids[:MOST_JUDGED])
+    found.judged = len(rows)
     directory = directory_now()
     if isinstance(resolution, Replace):
         _try_replacing(rows, directory, found)

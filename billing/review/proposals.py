@@ -173,12 +173,15 @@ def approve(proposal: Proposal, *, by: Actor, at: dt.datetime, note: str = "") -
             raise UnableToDecide(
                 "own_proposal", "Two persons decide what becomes of held records: somebody else has to approve this."
             )
-        if locked.keep_as_rule:
-            try:
-                check_keepable(locked, read_resolution(locked.kind, locked.argument))
-            except UnableToKeep as unable:
-                raise UnableToDecide("changed", f"It can no longer be kept as a rule: {unable}") from unable
-            _take_in_later_ones(locked)
+        try:
+            resolution = read_resolution(locked.kind, locked.argument)
+            if locked.keep_as_rule:
+                _take_in_later_ones(locked)
+                check_keepable(locked, resolution)  # with those that came later: nothing of it was checked for them
+        except UnableToKeep as unable:
+            raise UnableToDecide("changed", f"It can no longer be kept as a rule: {unable}") from unable
+        except InvalidArgument as invalid:
+            raise UnableToDecide("changed", f"What is proposed cannot be done: {invalid}") from invalid
         _decide(locked, Decision.APPROVED, by, at, note)
     return release(locked, at=at)
 

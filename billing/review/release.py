@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
+from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.models import Count
 
 from billing.metering.decoding import instant_of
@@ -25,10 +25,10 @@ from billing.metering.ingestion import QUARANTINED, Judged, UnableToIngest, read
 from billing.metering.quarantine import supersede
 from billing.models import Decision, HeldStatus, Outcome, Proposal, ResolutionKind
 from billing.review.alike import QUARANTINE
-from billing.review.choosing import COLUMNS, HeldRow, held_row
+from billing.review.choosing import COLUMNS, MOST_BYTES, HeldRow, held_row
 from billing.review.keeping import keep
 from billing.review.replacing import replace
-from billing.review.resolutions import Replace, Resolution, judge, read_resolution
+from billing.review.resolutions import InvalidArgument, Replace, Resolution, judge, read_resolution
 from catalog.auditing import OPERATOR
 
 BATCH = 2000  # records released in one transaction
@@ -74,22 +74,25 @@ def release(proposal: Proposal, *, at: dt.datetime) -> Released:
     """
     if proposal.decision != Decision.APPROVED:
         raise UnableToRelease("Only what a second person approved is released.")
-    resolution = read_resolution(proposal.kind, proposal.argument)
-    if proposal.keep_as_rule and not proposal.rule:
-        keep(proposal, resolution, at)
     try:
+        resolution = read_resolution(proposal.kind, proposal.argument)
+    except InvalidArgument as invalid:
+        raise UnableToRelease(f"What was approved cannot be done: {invalid}") from invalid
+    try:
+        if proposal.keep_as_rule and not proposal.rule:
+            keep(proposal, resolution, at)
         if proposal.kind == ResolutionKind.DISCARD:
             while _discard_some(proposal, at):
                 pass
         else:
             while _release_some(proposal, resolution, at):
                 pass
+        _finish(proposal, at)
     except UnableToIngest as unable:
         raise UnableToRelease(_CUT_SHORT) from unable
     except (OperationalError, InterfaceError) as error:
         logger.error("The release of proposal %s was cut short: %s", proposal.pk, error)
         raise UnableToRelease(_CUT_SHORT) from error
-    _finish(proposal, at)
     return released(proposal)
 
 
@@ -97,14 +100,19 @@ _CUT_SHORT = "A database does not answer. The resolution is approved, and the re
 
 
 def release_approved(at: dt.datetime) -> int:
-    """Go on with everything that is approved and was cut short; returns how many proposals are done with it."""
+    """Go on with everything that is approved and was cut short; returns how many proposals are done with it.
+
+    One that cannot be released is logged, and keeps none of the others waiting.
+    """
     done = 0
     for proposal in Proposal.objects.unfinished().order_by("pk"):
         try:
             release(proposal, at=at)
             done += 1
-        except (UnableToRelease, DatabaseError) as error:
-            logger.error("Proposal %s is not released to the end: %s", proposal.pk, error)
+        except UnableToRelease as unable:
+            logger.error("Proposal %s is not released to the end: %s", proposal.pk, unable)
+        except Exception as error:
+            logger.exception("Proposal %s is not released to the end: %s", proposal.pk, error)
     return done
 
 
@@ -130,9 +138,14 @@ def released(proposal: Proposal) -> Released:
 
 
 _WAITING = f"""
-    SELECT proposed.id, held.status, {COLUMNS}
-    FROM quarantine_proposedrecord proposed JOIN quarantine_heldrecord held ON held.id = proposed.record_id
-    WHERE proposed.proposal_id = %s AND proposed.outcome = '' ORDER BY proposed.id LIMIT %s
+    SELECT proposed.place, held.status, {COLUMNS}
+    FROM (
+        SELECT waiting.id AS place, waiting.record_id,
+            sum(octet_length(record.raw)) OVER (ORDER BY waiting.id) - octet_length(record.raw) AS bytes_before
+        FROM quarantine_proposedrecord waiting JOIN quarantine_heldrecord record ON record.id = waiting.record_id
+        WHERE waiting.proposal_id = %s AND waiting.outcome = '' ORDER BY waiting.id LIMIT %s
+    ) proposed JOIN quarantine_heldrecord held ON held.id = proposed.record_id
+    WHERE proposed.bytes_before < %s ORDER BY proposed.place
 """
 
 
@@ -140,7 +153,7 @@ def _release_some(proposal: Proposal, resolution: Resolution, at: dt.datetime) -
     """Settle the next records; False where none waits."""
     with transaction.atomic(using=QUARANTINE), connections[QUARANTINE].cursor() as cursor:
         _one_at_a_time(cursor, proposal)
-        cursor.execute(_WAITING, [proposal.pk, BATCH])
+        cursor.execute(_WAITING, [proposal.pk, BATCH, MOST_BYTES])
         found = cursor.fetchall()
         open_rows = [(place, held_row(row)) for place, status, *row in found if status == HeldStatus.OPEN]
         settled = [
@@ -150,7 +163,7 @@ def _release_some(proposal: Proposal, resolution: Resolution, at: dt.datetime) -
             settled += [_replaced(place, row, proposal, at) for place, row in open_rows]
         elif open_rows:
             settled += _readmitted(open_rows, resolution, at)
-        _settle(cursor, settled, at)
+        _settle(cursor, proposal, settled, at)
     return bool(found)
 
 
@@ -208,7 +221,15 @@ _HOLD_ON = """
 """
 
 
-def _settle(cursor: Any, settled: Sequence[Settled], at: dt.datetime) -> None:
+# Records of the same proposal that are still to be tried: if they contradict what came in, somebody looks at that.
+_STILL_WAITING = """
+    SELECT held.id FROM quarantine_heldrecord held
+    JOIN quarantine_proposedrecord waiting ON waiting.record_id = held.id
+    WHERE held.key = ANY(%s) AND held.status = 'open' AND waiting.proposal_id = %s AND waiting.outcome = ''
+"""
+
+
+def _settle(cursor: Any, proposal: Proposal, settled: Sequence[Settled], at: dt.datetime) -> None:
     """Write what became of records. One that a sender's repeat has resolved since is superseded, not released.
 
     Held records are locked only here, after the main transaction: a batch that waits for them there has committed too.
@@ -236,7 +257,10 @@ def _settle(cursor: Any, settled: Sequence[Settled], at: dt.datetime) -> None:
     if failed:
         reasons, details = [one.reason for one in failed], [one.detail[:1000] for one in failed]
         cursor.execute(_HOLD_ON, [[one.record for one in failed], reasons, details])
-    supersede((one.key.bytes for one, _ in final if one.key is not None), at)
+    keys = [one.key for one, _ in final if one.key is not None]
+    if keys:
+        cursor.execute(_STILL_WAITING, [keys, proposal.pk])
+        supersede((key.bytes for key in keys), at, but=[id for (id,) in cursor.fetchall()])
 
 
 _TO_DISCARD = """
@@ -251,7 +275,7 @@ def _discard_some(proposal: Proposal, at: dt.datetime) -> bool:
         _one_at_a_time(cursor, proposal)
         cursor.execute(_TO_DISCARD, [proposal.pk, DISCARDED_AT_ONCE])
         found = cursor.fetchall()
-        _settle(cursor, [Settled(place, record, Outcome.DISCARDED) for place, record, _ in found], at)
+        _settle(cursor, proposal, [Settled(place, record, Outcome.DISCARDED) for place, record, _ in found], at)
     return bool(found)
 
 

@@ -11,6 +11,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.db import connections, transaction
 
@@ -19,7 +20,7 @@ from billing.metering.directory import Directory
 from billing.metering.ingestion import QUARANTINED, Judged, RecordResult, readmit
 from billing.metering.quarantine import supersede
 from billing.review.alike import QUARANTINE
-from billing.review.choosing import COLUMNS, Chosen, HeldRow, held_row, record_ids
+from billing.review.choosing import COLUMNS, MOST_BYTES, Chosen, HeldRow, held_row, record_ids
 from billing.review.release import BATCH
 from billing.review.resolutions import Release, judge
 
@@ -43,24 +44,32 @@ def replay(*, at: dt.datetime, chosen: Chosen | None = None) -> Replayed:
     total = Replayed()
     ids = None if chosen is None else record_ids(chosen)
     for rows in _batches(ids):
-        _replay_some(rows, at, total)
+        _replay_some(rows, ids, at, total)
     return total
 
 
-_FREE = f"""
-    SELECT {COLUMNS} FROM quarantine_heldrecord held
-    WHERE held.status = 'open' AND held.current_reason <> 'conflict' AND held.id > %s
+_FREE = """
+    held.status = 'open' AND held.current_reason <> 'conflict' AND held.id > %s
       AND (%s::bigint[] IS NULL OR held.id = ANY(%s)) AND NOT EXISTS (
         SELECT 1 FROM quarantine_proposedrecord standing WHERE standing.record_id = held.id AND standing.outcome = ''
-    ) ORDER BY held.id LIMIT %s
+    )
 """
+
+_NEXT = f"""
+    SELECT {COLUMNS} FROM (
+        SELECT held.*, sum(octet_length(held.raw)) OVER (ORDER BY held.id) - octet_length(held.raw) AS bytes_before
+        FROM quarantine_heldrecord held WHERE {_FREE} ORDER BY held.id LIMIT %s
+    ) held WHERE held.bytes_before < %s ORDER BY held.id
+"""
+
+_TO_COME = f"SELECT held.id FROM quarantine_heldrecord held WHERE {_FREE} AND held.key = ANY(%s)"
 
 
 def _batches(ids: list[int] | None) -> Iterator[list[HeldRow]]:
     after = 0
     while True:
         with connections[QUARANTINE].cursor() as cursor:
-            cursor.execute(_FREE, [after, ids, ids, BATCH])
+            cursor.execute(_NEXT, [after, ids, ids, BATCH, MOST_BYTES])
             rows = [held_row(row) for row in cursor.fetchall()]
         if not rows:
             return
@@ -68,7 +77,7 @@ def _batches(ids: list[int] | None) -> Iterator[list[HeldRow]]:
         after = rows[-1].id
 
 
-def _replay_some(rows: Sequence[HeldRow], at: dt.datetime, total: Replayed) -> None:
+def _replay_some(rows: Sequence[HeldRow], ids: list[int] | None, at: dt.datetime, total: Replayed) -> None:
     records: list[Record] = []
 
     def decide(directory: Directory) -> Judged:
@@ -80,20 +89,21 @@ def _replay_some(rows: Sequence[HeldRow], at: dt.datetime, total: Replayed) -> N
     total.tried += len(rows)
     total.accepted += done.accepted
     total.duplicates += done.duplicates
-    came_in = []
+    came_in: list[UUID] = []
     turned_away: list[tuple[int, int]] = []
     still_held: list[tuple[int, RecordResult]] = []
     for row, record, result in zip(rows, records, done.results, strict=True):
         if result.status != QUARANTINED:
-            came_in.append(record.key)
+            came_in += [UUID(bytes=record.key)] if record.key else []
         elif record.stop is not None and record.stop.approval is not None:
             turned_away.append((row.id, record.stop.approval))
         else:
             still_held.append((row.id, result))
     with transaction.atomic(using=QUARANTINE), connections[QUARANTINE].cursor() as cursor:
-        supersede([key for key in came_in if key is not None], at)
         total.discarded += _discard(cursor, turned_away, at)
+        # What contradicts a record that came in is a conflict from here on, and stays.
         _hold_on(cursor, still_held)
+        supersede([key.bytes for key in came_in], at, but=_to_come(cursor, came_in, rows[-1].id, ids))
     total.held += len(still_held)
 
 
@@ -111,6 +121,12 @@ _HOLD_ON = """
     WHERE held.id = found.id AND held.status = 'open'
       AND (held.current_reason, held.current_detail) IS DISTINCT FROM (found.reason, found.detail)
 """
+
+
+def _to_come(cursor: Any, keys: list[UUID], after: int, ids: list[int] | None) -> list[int]:
+    """Records under the same keys that are tried in a later batch: they may say something else."""
+    cursor.execute(_TO_COME, [after, ids, ids, keys])
+    return [id for (id,) in cursor.fetchall()]
 
 
 def _discard(cursor: Any, caught: Sequence[tuple[int, int]], at: dt.datetime) -> int:

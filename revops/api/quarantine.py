@@ -494,9 +494,7 @@ def rendered(records: Sequence[Any]) -> list[dict[str, Any]]:
                 for one in found
             ],
             "differences": [
-                {"path": one.path, "counted": one.counted, "held": one.held}
-                for one in differing.get(record.key, ())
-                if record.current_reason == "conflict"
+                {"path": one.path, "counted": one.counted, "held": one.held} for one in differing.get(record.pk, ())
             ],
             "raw": verbatim(bytes(record.raw)) if len(record.raw) <= LARGEST_RAW else None,
         }

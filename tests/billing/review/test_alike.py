@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import json
 from decimal import Decimal
 
 import pytest
@@ -13,6 +15,7 @@ from billing.models import Estimate, HeldRecord
 from billing.review.alike import Asked, GroupKey, group_of, groups, totals_by_reason, waiting
 from billing.review.at_risk import refresh_estimates
 from billing.review.choosing import Groups, Match, Matching, Records, record_ids
+from billing.review.details import contradictions
 from catalog.models import PriceKind
 from catalog.publishing import PriceDraft
 from contracts.models import Customer
@@ -194,3 +197,33 @@ def test_absurd_values_do_not_stop_the_estimate_of_others(company: Company) -> N
     send(event("e1", 10**37, subject="stranger"), event("e2", 10, subject="other"))
     assert refresh_estimates(AT) == 2
     assert at_risk("e1") == (None, "its value is beyond any sense")
+
+
+def test_of_several_conflicts_of_one_id_each_is_a_difference_of_its_own(company: Company) -> None:
+    send(event("e1", 100))
+    send(event("e1", 40))
+    send(event("e1", 90))
+    refresh_estimates(AT)
+    # 0.01 a token: 60 and 10 tokens of difference to the 100 that were counted.
+    amounts = Estimate.objects.order_by("record").values_list("amount", flat=True)
+    assert list(amounts) == [Decimal("0.60"), Decimal("0.10")]
+    differing = contradictions(HeldRecord.objects.order_by("pk"))
+    assert [(one.counted, one.held) for [one] in differing.values()] == [("100", "40"), ("100", "90")]
+
+
+def token(*texts: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps(texts).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("alike", ["a\0b", "\ud800"])
+def test_a_token_that_no_group_has_is_no_token(company: Company, alike: str) -> None:
+    with pytest.raises(ValueError, match="not the token"):
+        GroupKey.read(token("unknown_customer", "gw", alike))
+    with pytest.raises(ValueError, match="not the `next`"):
+        groups(after=token("1", "unknown_customer", "gw", alike))
+
+
+@pytest.mark.parametrize("rank", ["1E+999999", "1E-999999", "NaN", "Infinity", "9" * 61])
+def test_a_page_that_begins_at_an_absurd_rank_is_none(company: Company, rank: str) -> None:
+    with pytest.raises(ValueError, match="not the `next`"):
+        groups(after=token(rank, "", "", ""))

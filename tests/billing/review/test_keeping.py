@@ -203,3 +203,17 @@ def test_who_may_decide_what(company: Company) -> None:
         approve(proposal, by=FINN, at=AT)
     assert refused.value.code == "decided"
     assert proposed("discard", "e1").is_undecided
+
+
+@pytest.mark.parametrize("batch", [1, 2000])
+def test_a_replay_leaves_what_contradicts_a_record_that_came_in(
+    company: Company, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr("billing.review.replay.BATCH", batch)
+    send(event("e1", 1, subject="later"), event("e1", 2, subject="later"))
+    signed("L-1", Customer.objects.create(key="later", name="Later"), company)
+    done = replay(at=LATER)
+    assert (done.tried, done.accepted, done.held) == (2, 1, 1)
+    found = HeldRecord.objects.order_by("pk").values_list("status", "current_reason")
+    assert list(found) == [("superseded", "unknown_customer"), ("open", "conflict")]
+    assert Event.objects.get().data == '{"tokens":1}'

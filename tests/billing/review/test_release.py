@@ -7,9 +7,23 @@ from decimal import Decimal
 
 import pytest
 
-from billing.models import Event, HeldStatus, OriginalEvent, Outcome, Receipt, Register
-from billing.review.proposals import approve
-from billing.review.release import release, release_approved
+from billing.models import (
+    Correction,
+    Event,
+    HeldRecord,
+    HeldStatus,
+    OriginalEvent,
+    Outcome,
+    Proposal,
+    Receipt,
+    Register,
+)
+from billing.review.choosing import Records
+from billing.review.preview import UnableToPreview, preview_proposal
+from billing.review.proposals import UnableToDecide, UnableToPropose, approve, propose
+from billing.review.release import UnableToRelease, release, release_approved
+from billing.review.resolutions import FixValue, stored_argument
+from catalog.auditing import KeyHolder
 from contracts.models import Customer
 from tests.billing.review.conftest import AT, FINN, Company, held, proposed, resolved, send, signed
 from tests.factories import event
@@ -110,3 +124,50 @@ def test_what_the_sender_repaired_meanwhile_is_not_released(company: Company) ->
     done = approve(proposal, by=FINN, at=LATER)
     assert (done.released, done.superseded) == (0, 1)
     assert Decimal(Event.objects.get().data[10:-1]) == 9
+
+
+def test_an_empty_event_is_no_fix(company: Company) -> None:
+    send(b'"ping"')
+    with pytest.raises(UnableToPropose, match="The event is empty") as unable:
+        proposed("fix_value", "", event={})
+    assert (unable.value.code, unable.value.path) == ("invalid", "event")
+    assert stored_argument(FixValue(event={"data": {}})) == {"event": {"data": {}}}
+
+
+def test_a_proposal_that_cannot_be_done_keeps_no_other_waiting(company: Company) -> None:
+    send(event("e1", "word"), event("e2", 7, subject="stranger"))
+    both = [Proposal.objects.create(kind=kind, argument=argument, reason="x", proposed_by="key:1", proposed_at=AT)
+            for kind, argument in (("fix_value", {}), ("assign_customer", {"customer": "acme"}))]  # fmt: skip
+    for proposal, id in zip(both, ("e1", "e2"), strict=True):
+        proposal.records.create(record=held(id))
+    with pytest.raises(UnableToDecide, match="What is proposed cannot be done"):
+        approve(both[0], by=FINN, at=AT)
+    with pytest.raises(UnableToPreview):
+        preview_proposal(both[0], at=AT)
+    Proposal.objects.update(decision="approved", decided_by="key:2", decided_at=AT)
+    with pytest.raises(UnableToRelease, match="What was approved cannot be done"):
+        release(Proposal.objects.get(pk=both[0].pk), at=LATER)
+    assert release_approved(LATER) == 1
+    assert (held("e1").status, held("e2").status) == ("open", "released")
+
+
+@pytest.mark.parametrize(("batch", "most_bytes"), [(1, 10**6), (2000, 1)])
+def test_a_contradiction_in_a_later_batch_is_a_conflict(
+    company: Company, monkeypatch: pytest.MonkeyPatch, batch: int, most_bytes: int
+) -> None:
+    monkeypatch.setattr("billing.review.release.BATCH", batch)
+    monkeypatch.setattr("billing.review.release.MOST_BYTES", most_bytes)
+    send(event("e1", 1, subject="stranger"), event("e1", 2, subject="stranger"), event("e2", 3, subject="stranger"))
+    done = resolved("assign_customer", "e1", "e2", customer="acme")
+    assert (done.released, done.failures, done.superseded) == (2, {"conflict": 1}, 0)
+    assert [one.status for one in HeldRecord.objects.order_by("event_id", "pk")] == ["released", "open", "released"]
+    assert Receipt.objects.filter(door="release").count() == 2
+
+
+def test_a_key_with_the_longest_name_proposes_decides_and_replaces(company: Company) -> None:
+    send(event("e1", 1))
+    send(event("e1", 2))
+    chosen = Records((HeldRecord.objects.get().pk,))
+    proposal = propose(chosen, "replace", {}, reason="x", by=KeyHolder(1, "r" * 200), at=AT)
+    assert approve(proposal, by=KeyHolder(2, "f" * 200), at=AT).released == 1
+    assert Correction.objects.get().made_by == "API key " + "f" * 200

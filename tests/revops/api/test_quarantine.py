@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 import pytest
@@ -226,3 +228,12 @@ def test_the_list_costs_the_same_for_few_records_and_for_many(api: Api, company:
     assert len(shown) == 2 * records
     # The events behind conflicts: register, corrections, originals, events; customers and their subjects.
     assert (len(main), len(side)) == (6, 1)
+
+
+def test_a_crafted_token_is_refused_with_400(api: Api, company: Company, rita: Api) -> None:
+    crafted = base64.urlsafe_b64encode(json.dumps(["1E+999999", "", "", ""]).encode()).decode().rstrip("=")
+    assert rita.get(f"quarantine/groups?cursor={crafted}").status == 400
+    crafted = base64.urlsafe_b64encode(json.dumps(["malformed", "gw\0", ""]).encode()).decode().rstrip("=")
+    answer = rita.post("quarantine/proposals", {"kind": "discard", "reason": "x", "groups": [crafted]})
+    assert answer.status == 400
+    assert "This names no group" in answer.json["errors"][0]["detail"]
