@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from rest_framework.request import Request
 from billing.metering.rulebook import terms_of
 from billing.models import RuleKind, Source
 from catalog.models import Feature, Meter
-from catalog.money import quantity_text
+from catalog.money import decimals, exact, minor_places, quantity_text, quantize
 from revops.api import catalog_shapes as shapes
 from revops.api.calls import Document, call
 from revops.api.paging import Page
@@ -256,6 +257,29 @@ class FeatureDetail(FeatureShelf):
         return self.change(
             request, sent, lambda load, row, words, cleared: keep_feature(load, words, "", cleared), key=key
         )
+
+
+AMOUNTS = frozenset(
+    {"unit_amount", "flat_amount", "package_amount", "fixed_amount", "free_amount", "per_transaction_min",
+     "per_transaction_max", "minimum_amount", "maximum_amount", "cap_amount"}
+)  # fmt: skip
+
+
+def plain_amounts(terms: Mapping[str, Any], currency: str) -> dict[str, Any]:
+    """The terms of a price with its amounts in the currency's places, or in as many more as they have."""
+    shown: dict[str, Any] = {}
+    for name, value in terms.items():
+        if name == "tiers":
+            shown[name] = [plain_amounts(tier, currency) for tier in value]
+        elif name == "unit_amounts":
+            shown[name] = {key: plain_money(exact(amount), currency) for key, amount in value.items()}
+        else:
+            shown[name] = plain_money(value, currency) if name in AMOUNTS and value is not None else plain_number(value)
+    return shown
+
+
+def plain_money(amount: Decimal, currency: str) -> str:
+    return format(quantize(amount, max(minor_places(currency), decimals(amount))), "f")
 
 
 def plain_number(value: Any) -> Any:

@@ -17,10 +17,10 @@ from catalog.models import Seller
 from catalog.pricing import FieldError
 from contracts import lifecycle
 from contracts.drafts import terms_of
-from contracts.models import Contract, ContractLine, Discount, OneTimeTerm
+from contracts.models import Contract, ContractLine, Discount, DiscountKind, OneTimeTerm
 from revops.api import catalog_shapes as shapes
 from revops.api.calls import Document, call
-from revops.api.catalog import plain_number, window
+from revops.api.catalog import plain_money, plain_number, window
 from revops.api.paging import Page
 from revops.api.problems import Problem
 from revops.api.shapes import Paged
@@ -74,11 +74,8 @@ class ContractShelf(Shelf):
             "submitted_by": row.submitted_by or None,
             "approved_by": row.approved_by or None,
             "lines": [line_json(line) for line in row.lines.all()],
-            "discounts": [discount_json(discount) for discount in row.discounts.all()],
-            "one_time": [
-                {"key": term.key, "description": term.description, "amount": plain_number(term.amount), "on": term.on}
-                for term in row.one_time_terms.all()
-            ],
+            "discounts": [discount_json(discount, row.currency) for discount in row.discounts.all()],
+            "one_time": [term_json(term, row.currency) for term in row.one_time_terms.all()],
         }
 
     def said(self, row: Contract) -> dict[str, Any]:
@@ -298,11 +295,17 @@ def line_json(line: ContractLine) -> dict[str, Any]:
     }
 
 
-def discount_json(discount: Discount) -> dict[str, Any]:
+def term_json(term: OneTimeTerm, currency: str) -> dict[str, Any]:
+    amount = plain_money(term.amount, currency)
+    return {"key": term.key, "description": term.description, "amount": amount, "on": term.on}
+
+
+def discount_json(discount: Discount, currency: str) -> dict[str, Any]:
+    is_money = discount.kind == DiscountKind.AMOUNT
     return {
         "key": discount.key,
         "kind": discount.kind,
-        "value": plain_number(discount.value),
+        "value": plain_money(discount.value, currency) if is_money else plain_number(discount.value),
         "applies_to": discount.applies_to,
         "from": discount.starts_on,
         "until": discount.ends_on,

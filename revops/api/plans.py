@@ -14,7 +14,7 @@ from catalog.models import Plan, PlanVersion, Price
 from catalog.pricing import FieldError
 from revops.api import catalog_shapes as shapes
 from revops.api.calls import Document, call
-from revops.api.catalog import NAMED_FOR_EVER, plain_number, window
+from revops.api.catalog import NAMED_FOR_EVER, plain_amounts, window
 from revops.api.paging import Page
 from revops.api.problems import Problem
 from revops.api.shapes import Paged
@@ -145,12 +145,12 @@ def version_json(version: PlanVersion) -> dict[str, Any]:
         "published_at": version.published_at,
         "submitted_by": version.submitted_by or None,
         "approved_by": version.approved_by or None,
-        "prices": [price_json(price) for price in version.prices.all()],
+        "prices": [price_json(price, version.currency) for price in version.prices.all()],
     }
 
 
-def price_json(price: Price) -> dict[str, Any]:
-    terms = {name: plain_number(value) for name, value in price.terms().items()}
+def price_json(price: Price, currency: str) -> dict[str, Any]:
+    terms = plain_amounts(price.terms(), currency)
     about = {"key": price.key, "name": price.name, "kind": price.kind, "meter": price.meter and price.meter.key}
     taken = {name: found for name in ("filters", "dimension", "window") if (found := getattr(price, name))}
     if price.window:

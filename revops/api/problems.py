@@ -26,6 +26,25 @@ RETRY_AFTER = 5  # seconds
 DATABASE_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
+# What a problem is called where nothing in the request is to be named.
+CODES = {
+    400: "invalid",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    409: "conflict",
+    412: "changed_since",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "used_before",
+    429: "too_many_requests",
+    500: "server_error",
+    503: "unavailable",
+}
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing wrong with a request: where (`lines[0].amount`, a parameter's name), a code, and what to do."""
@@ -52,12 +71,13 @@ class Problem(Exception):
         self.headers = dict(headers or {})
 
     def document(self) -> dict[str, Any]:
+        errors = self.errors or [Fault("", CODES.get(self.status, "refused"), self.detail)]
         return {
             "type": "about:blank",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
-            "errors": [asdict(fault) for fault in self.errors],
+            "errors": [asdict(fault) for fault in errors],
         }
 
     def response(self) -> HttpResponse:

@@ -99,7 +99,7 @@ class Command(DatabaseCommand):
         return "\n".join(
             [
                 f"Console   {note.url}/admin/",
-                f"API       {note.url}/api/v1/",
+                f"API       {note.url}/api/docs",
                 f"Logins    (also in {path})",
                 *logins,
                 f"API key   {note.api_key}",

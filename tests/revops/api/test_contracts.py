@@ -127,7 +127,7 @@ def test_a_contract_is_drafted_in_the_words_of_a_file_and_read_back(draft: Api) 
             {"key": "discount-1", "kind": "percent", "value": "10", "applies_to": ["base"], "from": "2026-01-15",
              "until": "2026-03-01"}
         ],
-        "one_time": [{"key": "setup", "description": "Setup", "amount": "25.5", "on": "2026-01-15"}],
+        "one_time": [{"key": "setup", "description": "Setup", "amount": "25.50", "on": "2026-01-15"}],
     }  # fmt: skip
 
 

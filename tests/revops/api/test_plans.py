@@ -47,13 +47,13 @@ def test_a_version_is_drafted_in_the_words_of_a_file_and_read_back_the_same(draf
     }  # fmt: skip
     base, tokens = read["prices"]
     assert base == {
-        **BASE, "flat_amount": "99", "name": "", "meter": None, "billing": "in_arrears", "prorate": True,
+        **BASE, "flat_amount": "99.00", "name": "", "meter": None, "billing": "in_arrears", "prorate": True,
     }  # fmt: skip
     assert tokens == {
-        **TOKENS, "minimum_amount": "5", "name": "", "billing": "in_arrears", "prorate": False,
+        **TOKENS, "minimum_amount": "5.00", "name": "", "billing": "in_arrears", "prorate": False,
         "tiers": [
-            {"up_to": "10000", "unit_amount": "0.002", "flat_amount": "0"},
-            {"up_to": None, "unit_amount": "0.001", "flat_amount": "0"},
+            {"up_to": "10000", "unit_amount": "0.002", "flat_amount": "0.00"},
+            {"up_to": None, "unit_amount": "0.001", "flat_amount": "0.00"},
         ],
     }  # fmt: skip
     again = draft.post("plans/pro/versions", {"prices": read["prices"], "effective_from": "2026-08-01"})
@@ -76,7 +76,7 @@ def test_a_draft_changes_and_what_it_does_not_name_stays(draft: Api) -> None:
     dearer = {**BASE, "flat_amount": "120.50", "billing": "in_advance"}
     changed = draft.call("PATCH", DRAFT, {"prices": [dearer]}).json
     assert [(one["key"], one["flat_amount"], one["billing"]) for one in changed["prices"]] == [
-        ("base", "120.5", "in_advance")
+        ("base", "120.50", "in_advance")
     ]
     reason = PlanVersion.objects.get(number=2).history.latest("history_id").history_change_reason
     assert reason == "Drafted anew (API key test)"
@@ -175,7 +175,7 @@ def test_a_deed_on_what_has_changed_since_it_was_read_is_refused(draft: Api, oth
         ([{**BASE, "flat_amount": "NaN"}], "prices[0].flat_amount", "invalid"),
         ([{**BASE, "flat_amount": True}], "prices[0].flat_amount", "invalid"),
         ([{**BASE, "model": "magic"}], "prices[0].model", "invalid"),
-        ([{**BASE, "rate_percent": "3"}], "prices[0].rate_percent", "unsupported"),
+        ([{**BASE, "rate_percent": "3"}], "prices[0].rate_percent", "unknown"),
         ([{**BASE, "name": "x" * 201}], "prices[0].name", "invalid"),
         ([BASE, BASE], "prices[1].key", "duplicate"),
         ([{**BASE, "colour": "red"}], "prices[0].colour", "unknown"),
