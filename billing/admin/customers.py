@@ -36,7 +36,7 @@ class CustomerList(ChangeList):  # type: ignore[misc]
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         customers: list[Any] = list(self.result_list)  # type: ignore[has-type]
-        standing = standing_of(customers, timezone.now().date())
+        standing = standing_of(customers, timezone.now().date(), with_held=sees_held(request))
         for customer in customers:
             customer.standing = standing[customer.pk]
         self.result_list = customers
@@ -58,6 +58,10 @@ class CustomerOffice(CustomerDesk):
         "held_figure",
     ]
     csv_columns = ["name", "key", "country", "timezone", "tax_id", "contracts_figure"]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        shown = super().get_list_display(request)
+        return shown if sees_held(request) else [name for name in shown if name != "held_figure"]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         return CustomerList
@@ -99,6 +103,10 @@ class CustomerOffice(CustomerDesk):
             **overview_of(customer, timezone.now(), range_name=request.GET.get("range", ""), user=request.user),
         }
         return TemplateResponse(request, "admin/contracts/customer/overview.html", context)
+
+
+def sees_held(request: HttpRequest) -> bool:
+    return bool(request.user.has_perm("quarantine.view_heldrecord"))
 
 
 def amounts(by_currency: Mapping[str, Decimal]) -> SafeString | str:

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.utils import timezone
 
@@ -192,6 +192,16 @@ def test_a_role_sees_the_parts_it_may(acme: Customer) -> None:
     nobody = User.objects.create_user("nobody", is_staff=True)
     client.force_login(nobody)
     assert client.get(f"{LIST}{acme.pk}/overview/").status_code == 403
+
+
+def test_the_list_counts_what_is_held_for_who_may_see_it(acme: Customer) -> None:
+    """Sales sees customers and their invoices, and nothing of the quarantine."""
+    sam = User.objects.create_user("sam", is_staff=True)
+    sam.groups.add(Group.objects.get(name="Sales"))
+    client = Client()
+    client.force_login(sam)
+    assert "column-held_figure" in signed_in().get(LIST).content.decode()
+    assert "column-held_figure" not in client.get(LIST).content.decode()
 
 
 def test_the_list_says_what_is_owed_and_leads_to_the_page(acme: Customer) -> None:
