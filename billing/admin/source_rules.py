@@ -20,7 +20,7 @@ from billing.metering.rule_wording import sentence
 from billing.metering.rulebook import change_rule, keep_rule, rules_of, terms_of
 from billing.models import RuleKind, Source, SourceRule
 from catalog.columns import count
-from catalog.desks import HistoryDesk
+from catalog.desks import HistoryDesk, ModelAdmin
 
 
 def user_of(request: HttpRequest) -> AbstractBaseUser:
@@ -74,6 +74,14 @@ class SourceRuleDesk(HistoryDesk):
     def explanation(self, rule: SourceRule) -> SafeString:
         """What the chosen kind does; the page shows the one that applies."""
         return format_html_join("", "<span x-show=\"kind === '{}'\">{}</span>", EXPLAINED.items())
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The source is locked before the rule, as wherever its rules are kept."""
+        if request.method == "POST":
+            row = ModelAdmin.get_object(self, request, object_id, from_field)
+            if row is not None:
+                Source.objects.select_for_update().get(pk=row.source_id)
+        return super().get_object(request, object_id, from_field)
 
     def frozen(self, row: Any) -> str | None:
         if row.kind != RuleKind.DISCARD:
