@@ -34,6 +34,46 @@ def order_faults(rules: Iterable[RuleTerms]) -> list[FieldError]:
     return found
 
 
+def discard_faults(before: Sequence[RuleTerms], after: Sequence[RuleTerms]) -> list[FieldError]:
+    """Rules that are to write what an active discard after them looks at, and did not so far.
+
+    Two persons have agreed on what it discards, among the rules there were; one of them alone does not widen that. A
+    discard that is switched on, or new, is not looked at here. Paths as those of `order_faults`.
+    """
+    discards = {terms.id for terms in before if terms.is_active and terms.kind == "discard"}
+    known = {(content_of(writer), discard.id) for writer, discard, _ in _writers(before)}
+    found = []
+    for writer, discard, field in _writers(after):
+        if discard.id in discards and (content_of(writer), discard.id) not in known:
+            detail = (
+                f"two persons have agreed on what rule {discard.position} discards, and it looks at {field}, which "
+                f"rule {writer.position} would write before it: place that after it, or switch the discard off first"
+            )
+            found.append(FieldError(f"{writer.position}.kind", "widens_discard", detail))
+    return found
+
+
+def writers_before(discard: RuleTerms, rules: Sequence[RuleTerms]) -> list[RuleTerms]:
+    """The active ones of these that write what the discard looks at, and come before it."""
+    return [writer for writer, one, _ in _writers(rules) if one.id == discard.id]
+
+
+def _writers(rules: Sequence[RuleTerms]) -> Iterator[tuple[RuleTerms, RuleTerms, str]]:
+    """(a rule, a discard after it, the field that the one writes and the other looks at), of active rules."""
+    active = [terms for terms in sorted(rules, key=lambda terms: terms.position) if terms.is_active]
+    for place, discard in enumerate(active):
+        for writer in active[:place] if discard.kind == "discard" else ():
+            field = next((one for one in _looked_at(discard) if _touches(writer, one)), None)
+            if field is not None:
+                yield writer, discard, field
+
+
+def _looked_at(terms: RuleTerms) -> list[str]:
+    """The fields that the conditions of a rule read."""
+    read = ["type" if terms.when_type else "", "subject" if terms.when_subjects else "", terms.when_field]
+    return [field for field in read if field]
+
+
 def content_of(terms: RuleTerms) -> RuleTerms:
     """What a rule says, wherever it stands and whether it is switched on; to compare rules by."""
     factor = None if terms.factor is None else terms.factor.normalize()

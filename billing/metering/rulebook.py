@@ -14,7 +14,7 @@ from django.db import transaction
 
 from billing.metering.rule_checks import faults
 from billing.metering.rule_kinds import RuleTerms
-from billing.metering.rule_order import content_of, order_faults
+from billing.metering.rule_order import content_of, discard_faults, order_faults, writers_before
 from billing.models import RuleKind, Source, SourceRule
 from catalog.auditing import Actor, sign
 from catalog.pricing import FieldError
@@ -128,6 +128,7 @@ def switch_rule(rule: SourceRule, is_active: bool, *, at: dt.datetime, by: Actor
         if stored.is_active != is_active:
             stored.is_active = is_active
             _check(stored, rules)
+            _check_as_agreed(stored, rules)
             _store([stored], at, by, reason)
     return stored
 
@@ -213,6 +214,22 @@ def _errors(rule: SourceRule, rules: Sequence[SourceRule]) -> list[FieldError]:
     return errors or _order_errors(rule, rules)
 
 
+def _check_as_agreed(rule: SourceRule, rules: Sequence[SourceRule]) -> None:
+    """Raises UnableToKeepRule for a discard to be switched on, where what it looks at is written otherwise by now."""
+    if rule.kind != RuleKind.DISCARD or not rule.is_active:
+        return
+    history = rule.history
+    latest_on = history.filter(is_active=True).latest("history_id").history_id
+    switched_off = history.filter(history_id__gt=latest_on).earliest("history_id").history_date
+    for terms in writers_before(terms_of(rule), [terms_of(one) for one in rules]):
+        if SourceRule.history.filter(id=terms.id, history_date__gt=switched_off).exists():
+            detail = (
+                f"rule {terms.position}, which writes what it looks at before it, was changed since it was switched "
+                "off; switch that rule off or place it after this one, or propose another discard"
+            )
+            raise UnableToKeepRule([FieldError("kind", "widens_discard", detail)])
+
+
 def _is_agreed(rule: SourceRule) -> bool:
     is_named = rule.proposal is not None and rule.proposed_by and rule.approved_by
     return bool(is_named) and rule.proposed_by != rule.approved_by
@@ -221,7 +238,8 @@ def _is_agreed(rule: SourceRule) -> bool:
 def _order_errors(rule: SourceRule, rules: Sequence[SourceRule]) -> list[FieldError]:
     """Faults of the order, with paths of the rule at hand; another rule's are told by its position."""
     found = []
-    for error in order_faults(terms_of(one) for one in rules):
+    after = [terms_of(one) for one in rules]
+    for error in order_faults(after) or discard_faults(rules_of(rule.source), after):
         position, _, path = error.path.partition(".")
         if not position or position == str(rule.position):
             found.append(replace(error, path=path))
@@ -240,7 +258,8 @@ def _renumber(order: Sequence[SourceRule], at: dt.datetime, by: Actor, reason: s
         for place, rule in enumerate(order)
         for error in (faults(terms_of(rule)) if rule.is_active else [])
     ]
-    errors = errors or [_at_place(error) for error in order_faults(terms_of(rule) for rule in order)]
+    before, after = [terms_of(rule) for rule in stored.values()], [terms_of(rule) for rule in order]
+    errors = errors or [_at_place(error) for error in order_faults(after) or discard_faults(before, after)]
     if errors:
         raise UnableToKeepRule(errors)
     changed = [rule for rule in order if rule.pk is None or terms_of(rule) != terms_of(stored[rule.pk])]

@@ -108,6 +108,34 @@ class TestADiscard:
         switch_rule(rule, True, at=AT, by=None, reason="now")
         assert kinds(source) == ["discard"]
 
+    def test_is_not_widened_by_a_rule_before_it(self, source: Source) -> None:
+        """What writes the field it looks at stays after it; what was there when it was agreed on stays before it."""
+        trim = keep(source, TRIM)
+        agreed = keep(source, DISCARD, approval=AGREED)
+        aimed = RuleTerms(kind="rewrite", field="subject", value="acme", to="crawler")
+        later = keep(source, aimed)
+        assert refusal(lambda: move_rule(later, -1, at=AT, by=None, reason="")) == [("1.kind", "widens_discard")]
+        assert refusal(lambda: move_rule(agreed, 1, at=AT, by=None, reason="")) == [("1.kind", "widens_discard")]
+        assert refusal(lambda: change_rule(trim, LOWER, at=AT, by=None, reason="")) == [("kind", "widens_discard")]
+        assert refusal(lambda: replace_rules(source, [aimed], at=AT, by=None, reason="")) == [
+            ("0.kind", "widens_discard")
+        ]
+        replace_rules(source, [TRIM, RENAME], at=AT, by=None, reason="")
+        assert kinds(source) == ["trim", "rename", "discard"]
+
+    def test_is_not_switched_on_again_among_other_rules(self, source: Source) -> None:
+        keep(source, TRIM)
+        rule = keep(source, DISCARD, approval=AGREED)
+        switch_rule(rule, False, at=AT, by=None, reason="")
+        switch_rule(rule, True, at=AT, by=None, reason="as it was")
+        switch_rule(rule, False, at=AT, by=None, reason="")
+        lower = keep(source, LOWER, at=AT + dt.timedelta(hours=1))
+        move_rule(lower, -1, at=AT + dt.timedelta(hours=2), by=None, reason="")
+        assert refusal(lambda: switch_rule(rule, True, at=AT, by=None, reason="")) == [("kind", "widens_discard")]
+        switch_rule(lower, False, at=AT, by=None, reason="")
+        switch_rule(rule, True, at=AT, by=None, reason="")
+        assert kinds(source) == ["trim", "discard"]
+
     def test_is_not_made_of_another_rule(self, source: Source) -> None:
         rule = keep(source, TRIM)
         assert refusal(lambda: change_rule(rule, DISCARD, at=AT, by=None, reason="")) == [("kind", "not_allowed")]

@@ -83,5 +83,7 @@ def test_what_two_persons_discard_is_neither_shown_nor_taken_away(api: Api, comp
     source = Source.objects.get(key="gw")
     terms = RuleTerms(kind="discard", when_subjects=("crawler",))
     keep_rule(source, terms, at=THEN, by=None, reason="", approval=Approval(7, "user:1", "user:2"))
-    assert api.call("PATCH", "sources/gw", {"rules": RULES[:1]}).json["rules"] == [{**RULES[0], "active": True}]
+    assert api.call("PATCH", "sources/gw", {"rules": RULES[1:2]}).json["rules"] == [{**RULES[1], "active": True}]
     assert SourceRule.objects.filter(kind="discard", is_active=True).exists()
+    [fault] = api.call("PATCH", "sources/gw", {"rules": RULES[:1]}).json["errors"]
+    assert (fault["path"], fault["code"]) == ("rules[0].kind", "widens_discard")
