@@ -59,6 +59,7 @@ def test_a_key_gets_limits_and_an_end_of_its_own(boss: Client) -> None:
     assert "never work" in boss.post(f"{LIST}add/", past).content.decode()
     boss.post(f"{LIST}add/", {**asked, "expires_at": "2999-01-01T00:00"})
     key = ApiKey.objects.get()
+    assert key.expires_at is not None
     assert (key.requests_per_minute, key.records_per_minute, key.expires_at.year) == (60, 1000, 2999)
     assert boss.post(f"{LIST}add/", {**asked, "requests_per_minute": "0"}).context["form"].errors
 
@@ -115,6 +116,7 @@ def test_a_rotated_key_has_the_rights_of_the_old_one_which_works_on_for_a_day(bo
     assert new.expires_at is None
     assert "no-store" in answer["Cache-Control"]
     old.refresh_from_db()
+    assert old.expires_at is not None
     assert begun + dt.timedelta(hours=24) <= old.expires_at <= timezone.now() + dt.timedelta(hours=24)
     assert f"Replaced by {new.prefix}" in old.history.latest().history_change_reason
 
