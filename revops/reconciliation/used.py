@@ -12,7 +12,7 @@ from typing import Any
 
 from billing.rating.statement import Entry
 from catalog.models import Aggregation, Meter
-from catalog.money import ZERO, quantity_text
+from catalog.money import ZERO, exact_arithmetic, quantity_text
 from catalog.periods import Period, local_date, local_midnight
 from catalog.selection import Selection
 from contracts.models import Customer
@@ -81,11 +81,12 @@ class UsedProof:
     def add(self, customers: Sequence[int], accounts: Sequence[Account]) -> None:
         """Some customers, with all of their approved contracts."""
         covering: dict[Use, list[Covering]] = defaultdict(list)
-        for account in accounts:
-            if account.agreement is not None:
-                self._cover(account, account.agreement, covering)
-        self._priced_once(accounts)
-        self._sum(customers, {share: list(disjoint(found)) for share, found in self._shares(covering).items()})
+        with exact_arithmetic():
+            for account in accounts:
+                if account.agreement is not None:
+                    self._cover(account, account.agreement, covering)
+            self._priced_once(accounts)
+            self._sum(customers, {share: list(disjoint(found)) for share, found in self._shares(covering).items()})
 
     def finish(self) -> Check:
         total = int(rows(_ALL)[0][0])
