@@ -17,6 +17,7 @@ from django.db.models import Max
 from catalog.auditing import Actor, are_one_person, identity, sign
 from catalog.models import (
     NUMBERS,
+    Aggregation,
     BillingTime,
     Meter,
     Plan,
@@ -35,7 +36,7 @@ OPERATOR = "by the operator at the command line"
 LONGEST_NAME = 200
 LARGEST_AMOUNT = 10**18  # what the columns of amounts hold is below it
 DECIMAL = frozenset({*NUMBERS, "included_units"} - {"free_events"})
-LIMITED = frozenset({*NUMBERS, "included_units", "up_to", "cap_amount"})
+LIMITED = frozenset({*NUMBERS, "included_units", "up_to", "cap_amount", "factor"})
 COMBINE = ("rate_each_bucket", "sum_then_rate")
 # Models over the amounts or the order of events.
 EVENT_MODELS = frozenset(
@@ -251,9 +252,7 @@ def _price_errors(price: PriceDraft, meters: Mapping[str, Meter]) -> list[FieldE
     if len(price.name) > LONGEST_NAME:
         errors.append(FieldError("name", "invalid", f"a name has at most {LONGEST_NAME} characters"))
     errors += _selection_errors(price, meters.get(price.meter or ""))
-    errors += _too_large(price.arithmetic)
-    for index, tier in enumerate(price.arithmetic.get("tiers") or ()):
-        errors += _too_large(tier, f"tiers[{index}].")
+    errors += _size_errors(price.arithmetic)
     try:
         parse_price(price.arithmetic)
     except InvalidPrice as invalid:
@@ -279,6 +278,27 @@ def _selection_errors(price: PriceDraft, meter: Meter | None) -> Iterator[FieldE
         yield FieldError("combine", "invalid", f"combine is one of {', '.join(COMBINE)}")
     if meter is not None:
         yield from _dimension_errors(price, meter)
+        yield from _event_errors(price, meter)
+
+
+def _event_errors(price: PriceDraft, meter: Meter) -> Iterator[FieldError]:
+    """A price that reads single events takes them one by one: from a meter that adds up, in no windows."""
+    try:
+        rule = parse_price(price.arithmetic)
+    except InvalidPrice:
+        return  # said elsewhere
+    if not rule.reads_events:
+        return
+    if price.window:
+        yield FieldError("window", "invalid", "this price looks at single events, so their windows make no difference")
+    if meter.aggregation not in (Aggregation.SUM, Aggregation.COUNT):
+        detail = f"this price looks at single events, so its meter must be a sum or a count; {meter.key} is not"
+        yield FieldError("meter", "invalid", detail)
+    if rule.by_dimension and meter.allow_negative:
+        detail = (
+            f"tiers shared over a dimension cannot take back units, and the meter {meter.key} allows them below zero"
+        )
+        yield FieldError("meter", "invalid", detail)
 
 
 def _dimension_errors(price: PriceDraft, meter: Meter) -> Iterator[FieldError]:
@@ -295,6 +315,15 @@ def _dimension_errors(price: PriceDraft, meter: Meter) -> Iterator[FieldError]:
             yield FieldError(f"filters.{name}", "missing", "name at least one value")
     if price.dimension and not shared:
         yield FieldError("dimension", "invalid", "only a graduated_by_dimension price shares its tiers")
+
+
+def _size_errors(arithmetic: Mapping[str, Any]) -> Iterator[FieldError]:
+    yield from _too_large(arithmetic)
+    conversion = arithmetic.get("unit_conversion")
+    if isinstance(conversion, Mapping):
+        yield from _too_large(conversion, "unit_conversion.")
+    for index, tier in enumerate(arithmetic.get("tiers") or ()):
+        yield from _too_large(tier, f"tiers[{index}].")
 
 
 def _too_large(amounts: Mapping[str, Any], path: str = "") -> Iterator[FieldError]:

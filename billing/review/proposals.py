@@ -27,7 +27,7 @@ from billing.review.resolutions import (
     read_resolution,
     stored_argument,
 )
-from catalog.auditing import Actor, identity, name_of
+from catalog.auditing import Actor, are_one_person, identity, name_of
 from contracts.models import Customer
 
 CONFLICT, MALFORMED = "conflict", "malformed"
@@ -169,7 +169,7 @@ def approve(proposal: Proposal, *, by: Actor, at: dt.datetime, note: str = "") -
     """
     with transaction.atomic(using=QUARANTINE):
         locked = _undecided(proposal)
-        if locked.proposed_by == identity(by):
+        if are_one_person(locked.proposed_by, identity(by)):
             raise UnableToDecide(
                 "own_proposal", "Two persons decide what becomes of held records: somebody else has to approve this."
             )
@@ -190,7 +190,7 @@ def reject(proposal: Proposal, *, by: Actor, at: dt.datetime, note: str = "") ->
     """Say no to what somebody else proposed: its records wait for another proposal. Raises UnableToDecide."""
     with transaction.atomic(using=QUARANTINE):
         locked = _undecided(proposal)
-        if locked.proposed_by == identity(by):
+        if are_one_person(locked.proposed_by, identity(by)):
             raise UnableToDecide("own_proposal", "This is your own proposal: withdraw it, or let somebody else decide.")
         _decide(locked, Decision.REJECTED, by, at, note)
         _drop(locked, at)

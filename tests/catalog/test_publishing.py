@@ -45,6 +45,7 @@ TOKENS = PriceDraft(
 @pytest.fixture
 def plan() -> Plan:
     MeterFactory(key="tokens", group_by=["model"])
+    MeterFactory(key="peak", aggregation="max")
     return Plan.objects.create(key="pro", name="Pro")
 
 
@@ -134,6 +135,7 @@ def test_a_version_ends_where_the_next_one_begins(plan: Plan) -> None:
 
 
 EACH = {"model": "per_unit", "unit_amount": "1"}
+FEE = {"model": "percentage", "rate_percent": "1", "fixed_amount": "0.10"}
 
 
 @pytest.mark.parametrize(
@@ -157,6 +159,17 @@ EACH = {"model": "per_unit", "unit_amount": "1"}
         (
             PriceDraft("t", "recurring", {"model": "percentage", "rate_percent": "2"}),
             ("prices[0].model", "invalid"),
+        ),
+        (PriceDraft("t", "usage", FEE, meter="tokens", window="P1D"), ("prices[0].window", "invalid")),
+        (PriceDraft("t", "usage", FEE, meter="peak"), ("prices[0].meter", "invalid")),
+        (
+            PriceDraft(
+                "t",
+                "usage",
+                {**EACH, "unit_conversion": {"op": "divide", "factor": "1000000000000000000"}},
+                meter="tokens",
+            ),
+            ("prices[0].unit_conversion.factor", "precision"),
         ),
         (
             PriceDraft("t", "usage", EACH, meter="tokens", filters={"color": ["red"]}),

@@ -117,7 +117,9 @@ def test_a_deed_sent_twice_under_a_key_is_done_once(world: Api) -> None:
     answers = [world.post("contracts/C-1/amend", terms, headers=headers) for _ in range(2)]
     assert answers[0].json == answers[1].json
     assert answers[1].json["revision"] == 1
-    assert answers[0].json["one_time"] == [{"key": "setup", "description": "Setup", "amount": "10.00", "on": "2026-01-05"}]
+    assert answers[0].json["one_time"] == [
+        {"key": "setup", "description": "Setup", "amount": "10.00", "on": "2026-01-05"}
+    ]
     other_body = world.post("contracts/C-1/amend", {"one_time": []}, headers=headers)
     assert other_body.status == 422
 
