@@ -72,9 +72,13 @@ def _rename(terms: RuleTerms) -> Act:
             return _ABSENT
         if new.read(record) is not None:
             return f"there is a {terms.to} already"
+        if old.attribute:
+            return f"a record without a {old.text} could not be counted: copy it"
+        # Taken away first: the new place may lie within the old one.
+        old.remove(record)
         unable = new.put(record, found)
-        if not unable:
-            old.remove(record)
+        if unable:
+            old.put(record, found)
         return unable
 
     return act
