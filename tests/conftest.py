@@ -9,12 +9,19 @@ import pytest
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connections
+from hypothesis import settings as hypothesis
 from psycopg import sql
 
 from revops.databases import ALIASES, connection_settings
 from revops.embedded.launcher import Cluster, ensure_running
 
 os.environ["WATERTIGHT_ROLE"] = "owner"
+
+# The same examples every time, so that a change is not refused for what it did not touch, and no clock: other jobs
+# share the machine. `HYPOTHESIS_PROFILE=search` looks for new ones.
+hypothesis.register_profile("steady", derandomize=True, deadline=None)
+hypothesis.register_profile("search", deadline=None)
+hypothesis.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 TEST_DATABASE = re.compile(r"test_\w+_p(\d+)")
 
