@@ -379,9 +379,6 @@ class PriceDesk(PartsMixin, HistoryDesk):
             return bool(admin.ModelAdmin.has_delete_permission(self, request, obj))
         return super().has_delete_permission(request, obj)
 
-    def is_loose(self, row: Price) -> bool:
-        return is_draft(row.version)
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
         rows: QuerySet[Price] = super().get_queryset(request)
         return rows.prefetch_related("tiers")

@@ -23,9 +23,12 @@ _Shown = TypeVar("_Shown", bound=Callable[[Any, Any], str])
 
 
 def money(
-    path: str, currency: str = "currency", title: str = "", with_currency: bool = True, sorts: bool = True
+    path: str, currency: str = "currency", title: str = "", with_currency: bool = True, order: str = ""
 ) -> Callable[[Any, Any], str]:
-    """An amount in its currency's places: "1,234.50 EUR", or without the currency where a column beside it says it."""
+    """An amount in its currency's places: "1,234.50 EUR", or without the currency where a column beside it says it.
+
+    `order` names the field that the list is sorted by, where `path` is none.
+    """
     title = title or _words(path)
 
     def column(desk: Any, row: Any) -> str:
@@ -41,10 +44,10 @@ def money(
     cells: list[Cell] = [(title, plain)]
     if with_currency:
         cells.append(("currency", lambda row: follow(row, currency)))
-    return _declared(column, title, path if sorts else "", cells)
+    return _declared(column, title, order or path, cells)
 
 
-def quantity(path: str, unit: str = "", title: str = "", sorts: bool = True) -> Callable[[Any, Any], str]:
+def quantity(path: str, unit: str = "", title: str = "") -> Callable[[Any, Any], str]:
     """A number with thousands separators and no trailing zeros: "1,234.5", with its unit where the row has one."""
     title = title or _words(path)
 
@@ -61,10 +64,10 @@ def quantity(path: str, unit: str = "", title: str = "", sorts: bool = True) -> 
     cells: list[Cell] = [(title, plain)]
     if unit:
         cells.append(("unit", lambda row: follow(row, unit)))
-    return _declared(column, title, path if sorts else "", cells)
+    return _declared(column, title, path, cells)
 
 
-def count(path: str, title: str = "", sorts: bool = True) -> Callable[[Any, Any], str]:
+def count(path: str, title: str = "") -> Callable[[Any, Any], str]:
     """A whole number with thousands separators: "12,345"."""
     title = title or _words(path)
 
@@ -72,7 +75,7 @@ def count(path: str, title: str = "", sorts: bool = True) -> Callable[[Any, Any]
         number = follow(row, path)
         return "-" if number is None else f"{number:,d}"
 
-    return _declared(column, title, path if sorts else "", [(title, lambda row: follow(row, path))])
+    return _declared(column, title, path, [(title, lambda row: follow(row, path))])
 
 
 def status(

@@ -298,7 +298,7 @@ def was(record: Any, field: models.Field[Any, Any]) -> str:
 
 
 class PartsMixin:
-    """Rows that go with the row they are part of, and on their own only while that one is a draft.
+    """Rows that go with the row they are part of (it has a `status`), and on their own only while that is a draft.
 
     Deleting the whole asks `has_delete_permission` of its parts, too, so that one cannot tell the two apart.
     """
@@ -307,7 +307,7 @@ class PartsMixin:
 
     def is_loose(self, row: Any) -> bool:
         """Whether a row may go on its own."""
-        raise NotImplementedError
+        return bool(getattr(row, self.part_of).status == "draft")
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Nobody else may submit or decide on the whole meanwhile; it is locked first, as where it is edited."""

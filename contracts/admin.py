@@ -315,9 +315,6 @@ class TermDesk(PartsMixin, FactDesk):
             return False
         return bool(admin.ModelAdmin.has_delete_permission(self, request, obj))
 
-    def is_loose(self, row: Any) -> bool:
-        return bool(row.contract.status == ContractStatus.DRAFT)
-
 
 @admin.register(ContractLine)
 class ContractLineDesk(TermDesk):

@@ -105,7 +105,6 @@ def page_of(document: Invoice) -> dict[str, Any]:
         "spent": spent,
         "granted": abs(document.total),
         "left_of_note": _left_of(document, spent),
-        "still_due": Decimal(0) if document.status == InvoiceStatus.VOIDED else document.amount_due,
         "related": related(document, linked),
         "happenings": happenings(document, lines, linked, [*drawn, *spent]),
     }

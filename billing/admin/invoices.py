@@ -74,7 +74,7 @@ class DocumentDesk(DeedsMixin, FactDesk):
     deeds = (IssueInvoice(), VoidInvoice(), DiscardDraft())
 
     total_figure = money("total")
-    due_figure = money("amount_due", title="amount due")
+    due_figure = money("still_due", title="amount due", order="amount_due")
     state = status("status", good=["issued"], warn=["draft"], bad=["voided"])
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

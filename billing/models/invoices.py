@@ -7,6 +7,7 @@ that a second run does not bill it again.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from django.db import models
@@ -147,6 +148,11 @@ class Invoice(Fact):
 
     def __str__(self) -> str:
         return self.number or f"draft {self.pk}"
+
+    @property
+    def still_due(self) -> Decimal:
+        """What its customer is to pay: nothing once it is voided."""
+        return Decimal(0) if self.status == InvoiceStatus.VOIDED else self.amount_due
 
 
 class CreditNoteManager(models.Manager["CreditNote"]):

@@ -35,7 +35,7 @@ def test_revops_proposes_finance_approves_and_the_preview_changes(sign_in: SignI
     page.locator("a[href*='/proposal/'][href*='/change/']").first.click()
     page.get_by_role("button", name="Approve").first.click()
     page.locator("input[type=submit].primary").click()
-    expect(page.locator("body")).to_contain_text("10")
+    expect(page.get_by_role("row").filter(has_text="Counted").first).to_contain_text("10")
     page.goto(overview)
     # 500 + 10 x 30 words at 0.01 each
     body = page.locator("body")

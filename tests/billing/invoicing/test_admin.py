@@ -9,7 +9,7 @@ from django.test import Client
 from billing.invoicing import bill_run
 from billing.models import Invoice, InvoiceLine, InvoiceStatus
 from tests.billing.invoicing.conftest import BASE, TOKENS, Shop, instant
-from tests.billing.invoicing.console import LIST, do, messages, page, signed_in, use
+from tests.billing.invoicing.console import LIST, do, messages, page, signed_in, use, words
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "quarantine"])
 
@@ -51,6 +51,7 @@ def test_a_void_shows_the_money_before_and_after_and_then_asks_why(invoice: Invo
     assert done.redirect_chain == [(f"{LIST}{invoice.pk}/change/", 302)]
     voided = Invoice.objects.get()
     assert (voided.status, voided.void_reason, voided.waived) == ("voided", "Wrong address", False)
+    assert "117.81 EUR 0.00 EUR" in words(page(finance, LIST))  # its total, and what is due on it
 
 
 def test_a_deed_that_cannot_be_done_says_why(invoice: Invoice) -> None:
