@@ -117,6 +117,11 @@ class Rounding:
         return quantize(amount, self.places, self.mode)
 
 
+def rounded(amount: Decimal | Fraction, rounding: Rounding | None) -> Decimal:
+    """The amount as rounded; with no rounding exact, to 30 decimals where a ratio has no end."""
+    return decimal_of(Fraction(amount)) if rounding is None else rounding.of(amount)
+
+
 def money_rounding(currency: str) -> Rounding:
     """To the currency's minor unit, half up."""
     return Rounding(minor_places(currency))

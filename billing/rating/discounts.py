@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from catalog.money import ZERO, Rounding, decimal_of, decimals, exact_arithmetic, exact_sum, split
+from catalog.money import ZERO, Rounding, decimals, exact_arithmetic, exact_sum, rounded, split
 
 DiscountKind = Literal["percent", "amount"]
 Order = Literal["as_given", "percent_first"]
@@ -79,7 +79,7 @@ def apply_discounts(
             ]
             left = [max(ZERO, lines[position].amount - taken[position]) for position in chosen]
             amounts[index] = _amount(discount, exact_sum(left), rounding)
-            shares = _shares(amounts[index], left, rounding, spread, share_rounding)
+            shares = spread_over(left, amounts[index], rounding, spread=spread, share_rounding=share_rounding)
             for position, share in zip(chosen, shares, strict=True):
                 taken[position] += share
         nets = tuple(line.amount - part for line, part in zip(lines, taken, strict=True))
@@ -96,21 +96,21 @@ def _ordered(discounts: Sequence[LineDiscount], order: Order) -> list[int]:
 def _amount(discount: LineDiscount, base: Decimal, rounding: Rounding | None) -> Decimal:
     """What the discount takes off its base, between nothing and all of it."""
     if discount.kind == "percent":
-        exact = Fraction(base) * Fraction(discount.value) / 100
-        amount = decimal_of(exact) if rounding is None else rounding.of(exact)
+        amount = rounded(Fraction(base) * Fraction(discount.value) / 100, rounding)
     else:
         amount = discount.value - discount.used
     return max(ZERO, min(amount, base))
 
 
-def _shares(
-    amount: Decimal,
+def spread_over(
     left: Sequence[Decimal],
+    amount: Decimal,
     rounding: Rounding | None,
-    spread: Spread,
-    share_rounding: Rounding | None,
+    *,
+    spread: Spread = "largest_remainder",
+    share_rounding: Rounding | None = None,
 ) -> list[Decimal]:
-    """The part of the discount each line bears, in line order."""
+    """The part of an amount that each line bears, in line order, by what is left of each."""
     if not amount:
         return [ZERO for _ in left]
     if spread == "sequential":
@@ -123,5 +123,4 @@ def _shares(
     if spread == "largest_remainder":
         return split(amount, left, max(rounding.places if rounding else 0, decimals(amount)))
     base = Fraction(exact_sum(left))
-    exact = [Fraction(amount) * Fraction(room) / base for room in left]
-    return [decimal_of(share) if share_rounding is None else share_rounding.of(share) for share in exact]
+    return [rounded(Fraction(amount) * Fraction(room) / base, share_rounding) for room in left]

@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from catalog.money import ZERO, Rounding, decimal_of, exact_arithmetic
+from catalog.money import ZERO, Rounding, exact_arithmetic, rounded
 from catalog.periods import as_utc, local_date
 
 DayCount = Literal["days", "seconds", "fixed_month_days"]
@@ -72,7 +72,7 @@ def share_of_fixed_months(service_start: datetime, service_end: datetime, zone: 
 
 def prorate(amount: Decimal, share: Share, rounding: Rounding | None, full_periods: int = 0) -> Decimal:
     """The share of the amount, after `full_periods` times the whole; a share below zero counts as none."""
-    return _settled(Fraction(amount) * (full_periods + max(share.ratio, Fraction(0))), rounding)
+    return rounded(Fraction(amount) * (full_periods + max(share.ratio, Fraction(0))), rounding)
 
 
 def change(
@@ -93,9 +93,9 @@ def change(
     unused = Fraction(old_amount) * part
     if credit_cap is not None:
         unused = min(unused, Fraction(credit_cap))
-    credit, charge = _settled(-unused, rounding), _settled(Fraction(new_amount) * part, rounding)
+    credit, charge = rounded(-unused, rounding), rounded(Fraction(new_amount) * part, rounding)
     if net_rounding == "rounded_difference":
-        return Change(credit, charge, _settled(Fraction(new_amount) * part - unused, rounding))
+        return Change(credit, charge, rounded(Fraction(new_amount) * part - unused, rounding))
     with exact_arithmetic():
         return Change(credit, charge, credit + charge)
 
@@ -109,7 +109,3 @@ def capped_credit(potential: Decimal, original: Decimal, previous: Decimal) -> D
 def _seconds(start: datetime, end: datetime) -> Decimal:
     length = as_utc(end) - as_utc(start)
     return Decimal(length.days * 86_400 + length.seconds) + Decimal(length.microseconds).scaleb(-6)
-
-
-def _settled(amount: Fraction, rounding: Rounding | None) -> Decimal:
-    return decimal_of(amount) if rounding is None else rounding.of(amount)

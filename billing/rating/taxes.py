@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from catalog.money import ZERO, Rounding, decimal_of, decimals, exact_arithmetic, exact_sum, split
+from catalog.money import ZERO, Rounding, decimal_of, decimals, exact_arithmetic, exact_sum, rounded, split
 
 Behavior = Literal["exclusive", "inclusive"]
 RoundPer = Literal["line", "rate", "line_then_total_of_unrounded"]
@@ -64,7 +64,7 @@ def tax_lines(
     taxed = [_tax_line(line, rounding, behavior, round_per, compound, inclusive_rounding, exempt) for line in lines]
     tax_total = exact_sum(line.tax for line in taxed)
     if round_per == "line_then_total_of_unrounded" and not exempt:
-        tax_total = _rounded(sum((line.exact for line in taxed), Fraction(0)), rounding)
+        tax_total = rounded(sum((line.exact for line in taxed), Fraction(0)), rounding)
     with exact_arithmetic():
         if behavior == "inclusive" and not exempt:
             total = exact_sum(line.amount - line.discount for line in lines)
@@ -101,13 +101,13 @@ def _tax_line(
     by_rate = [Fraction(base) * rate for rate in exact_rates]
     if behavior == "inclusive" and inclusive_rounding == "net":
         with exact_arithmetic():
-            tax = base - _rounded(Fraction(base) - exact, rounding)
+            tax = base - rounded(Fraction(base) - exact, rounding)
         shares = _split_tax(tax, line.rates, rounding)
     elif round_per == "rate":
-        shares = [_rounded(share, rounding) for share in by_rate]
+        shares = [rounded(share, rounding) for share in by_rate]
         tax = exact_sum(shares)
     else:
-        tax = _rounded(exact, rounding)
+        tax = rounded(exact, rounding)
         shares = _split_tax(tax, [decimal_of(rate) for rate in exact_rates], rounding)
     with exact_arithmetic():
         net = base - tax if behavior == "inclusive" else base
@@ -130,7 +130,3 @@ def _split_tax(tax: Decimal, rates: Sequence[Decimal], rounding: Rounding | None
     if not tax:
         return [ZERO for _ in rates]
     return split(tax, rates, max(rounding.places if rounding else 0, decimals(tax)))
-
-
-def _rounded(amount: Fraction, rounding: Rounding | None) -> Decimal:
-    return decimal_of(amount) if rounding is None else rounding.of(amount)

@@ -14,7 +14,7 @@ from catalog.money import (
     round_money,
     split,
 )
-from tests.golden.vocabulary import Input, Outcome, adapts, number, rounding, whole
+from tests.golden.vocabulary import Input, Outcome, adapts, chosen, number, rounding, whole
 
 
 def line_discount(value: Input) -> LineDiscount:
@@ -79,12 +79,6 @@ def tax(input: Input) -> Outcome:
         "net_total": done.net_total,
         "total": done.total,
     }
-
-
-def chosen(input: Input, name: str, default: str, *others: str) -> Any:
-    value = input.get(name, default)
-    assert value in (default, *others), value
-    return value
 
 
 @adapts("round_currency", "amount", "rounding")

@@ -15,16 +15,11 @@ from billing.rating.proration import (
 )
 from catalog.money import ZERO, decimal_of, exact_sum
 from catalog.pricing import PerUnit, PriceRule
-from tests.golden.vocabulary import Input, Outcome, adapts, instant, number, optional, rounding, whole, zone
+from tests.golden.vocabulary import Input, Outcome, adapts, fraction, instant, number, optional, rounding, whole, zone
 
 UTC = ZoneInfo("UTC")
 SERVICE = ("service_start", "service_end", "period_start", "period_end", "method", "month_days")
 CHANGE = ("change_at", "period_start", "period_end", "method", "fraction", "rounding", "net_rounding")
-
-
-def fraction(value: Input) -> Share:
-    assert set(value) == {"numerator", "denominator"}, value
-    return Share(number(value["numerator"]), number(value["denominator"]))
 
 
 def share(input: Input, start: str = "service_start", end: str = "service_end") -> Share:

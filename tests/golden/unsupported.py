@@ -1,7 +1,6 @@
 """What golden cases ask for that Watertight does not do, by kind, by option or by semantics tag, with the reason."""
 
 ONE_SYSTEM = "one system's own rule"
-NOT_YET_COMMITMENTS = "not yet: commitments"
 NOT_YET_CREDITS = "not yet: credits and grants"
 
 KINDS = {
@@ -16,12 +15,6 @@ KINDS = {
     "restart": ONE_SYSTEM,
     "extension_days": ONE_SYSTEM,
     "daily_rate": ONE_SYSTEM,
-    "true_up": NOT_YET_COMMITMENTS,
-    "spend_limits": NOT_YET_COMMITMENTS,
-    "commitment_overage": NOT_YET_COMMITMENTS,
-    "commitment_cumulative": NOT_YET_COMMITMENTS,
-    "clamp": NOT_YET_COMMITMENTS,
-    "prepaid_expiry": NOT_YET_COMMITMENTS,
     "grant_order": NOT_YET_CREDITS,
     "apply_to_lines": NOT_YET_CREDITS,
     "wallet_allocation": NOT_YET_CREDITS,

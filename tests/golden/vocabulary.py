@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from billing.rating.proration import Share
 from catalog.money import NUMBER, Rounding, exact
 from catalog.periods import Interval, as_utc
 
@@ -74,6 +75,18 @@ def rounding(value: Mapping[str, str] | None) -> Rounding | None:
     mode = value["mode"]
     assert mode in ("half_up", "half_even", "ceil", "floor"), mode
     return Rounding(whole(value["places"]), mode)  # type: ignore[arg-type]
+
+
+def fraction(value: Mapping[str, str]) -> Share:
+    assert set(value) == {"numerator", "denominator"}, value
+    return Share(number(value["numerator"]), number(value["denominator"]))
+
+
+def chosen(input: Input, name: str, default: str, *others: str) -> Any:
+    """A policy of a case; the word has to be one of the vocabulary's."""
+    value = input.get(name) or default
+    assert value in (default, *others), value
+    return value
 
 
 def interval(value: Mapping[str, str]) -> Interval:
