@@ -12,7 +12,9 @@ from tests.golden import (
     adapt_aggregations,
     adapt_charges,
     adapt_commitments,
+    adapt_credits,
     adapt_discounts_taxes,
+    adapt_invoices,
     adapt_periods,
     adapt_proration,
 )
@@ -22,7 +24,16 @@ from tests.golden.vocabulary import ADAPTERS, differences, number
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "golden"
 CASE_KEYS = {"id", "topic", "source", "description", "input", "expected", "semantics", "notes"}
 # Importing an adapter registers it.
-MODULES = (adapt_aggregations, adapt_charges, adapt_commitments, adapt_discounts_taxes, adapt_periods, adapt_proration)
+MODULES = (
+    adapt_aggregations,
+    adapt_charges,
+    adapt_commitments,
+    adapt_credits,
+    adapt_discounts_taxes,
+    adapt_invoices,
+    adapt_periods,
+    adapt_proration,
+)
 
 
 def collected() -> list[Any]:

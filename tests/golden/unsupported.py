@@ -1,7 +1,6 @@
 """What golden cases ask for that Watertight does not do, by kind, by option or by semantics tag, with the reason."""
 
 ONE_SYSTEM = "one system's own rule"
-NOT_YET_CREDITS = "not yet: credits and grants"
 
 KINDS = {
     "prorated_graduated": ONE_SYSTEM,
@@ -15,14 +14,6 @@ KINDS = {
     "restart": ONE_SYSTEM,
     "extension_days": ONE_SYSTEM,
     "daily_rate": ONE_SYSTEM,
-    "grant_order": NOT_YET_CREDITS,
-    "apply_to_lines": NOT_YET_CREDITS,
-    "wallet_allocation": NOT_YET_CREDITS,
-    "credit_notes": NOT_YET_CREDITS,
-    "progressive_credit": NOT_YET_CREDITS,
-    "rollover": NOT_YET_CREDITS,
-    "repair": NOT_YET_CREDITS,
-    "invoice": "not yet: a whole invoice with credits",
 }
 
 # Values of an input key: one system's day counts.
