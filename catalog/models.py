@@ -50,6 +50,22 @@ class Interval(models.TextChoices):
     YEAR = "year"
 
 
+class Proration(models.TextChoices):
+    """How the part of a period is counted."""
+
+    DAYS = "days", "days of the contract's time zone"
+    UTC_DAYS = "utc_days", "days in UTC"
+    SECONDS = "seconds"
+    FIXED_MONTHS = "fixed_months", "months of 30 days"
+
+
+class CreditUnused(models.TextChoices):
+    """When what was billed in advance and is no longer due comes back."""
+
+    NEXT_INVOICE = "next_invoice", "with the next invoice"
+    AT_ONCE = "at_once", "at once, on a document of its own"
+
+
 class Seller(models.Model):
     """The legal entity that invoices."""
 
@@ -68,6 +84,13 @@ class Seller(models.Model):
     review_drafts = models.BooleanField(
         default=False, help_text="Hold what a bill run makes as drafts until a person issues them."
     )
+    proration = models.CharField(
+        max_length=12, choices=Proration, default=Proration.DAYS, help_text="How a part of a period is counted."
+    )
+    credit_unused = models.CharField(
+        "unused time", max_length=12, choices=CreditUnused, default=CreditUnused.NEXT_INVOICE,
+        help_text="When what was billed in advance and changed in mid-period is settled.",
+    )  # fmt: skip
     history = history()
 
     def __str__(self) -> str:
@@ -198,6 +221,9 @@ class PlanVersion(models.Model):
     currency = models.CharField(max_length=3, validators=[validate_currency])
     status = models.CharField(max_length=10, choices=VersionStatus, default=VersionStatus.DRAFT)
     effective_from = models.DateField(null=True, blank=True, help_text="Empty: from ever.")
+    trial_days = models.PositiveSmallIntegerField(
+        default=0, help_text="Free days at the start of a contract line; use in them is counted and costs nothing."
+    )
     published_at = models.DateTimeField(null=True, blank=True, editable=False)
     submitted_by = models.CharField(max_length=80, blank=True, editable=False, help_text="user:ID, key:ID or operator.")
     approved_by = models.CharField(max_length=80, blank=True, editable=False, help_text="Another than submitted it.")
@@ -319,6 +345,10 @@ class Price(models.Model):
         choices=[("rate_each_bucket", "each window is priced"), ("sum_then_rate", "the windows' sum is priced")],
     )  # fmt: skip
     billing = models.CharField(max_length=10, choices=BillingTime, default=BillingTime.IN_ARREARS)
+    interval = models.CharField(
+        max_length=10, choices=Interval, blank=True,
+        help_text="Where the price has an interval of its own: a yearly fee in a monthly plan. Empty: the plan's.",
+    )  # fmt: skip
     prorate = models.BooleanField(default=True, help_text="By days, where a period is not whole.")
     position = models.PositiveSmallIntegerField(default=0)
     history = history()

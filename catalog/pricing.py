@@ -172,6 +172,11 @@ class PriceRule:
         return isinstance(self.model, GraduatedByDimension)
 
     @property
+    def counts_units(self) -> bool:
+        """Whether it charges for a number of units, so that some of them can be free or committed."""
+        return isinstance(self.model, PerUnit | Package | Graduated | Volume | Stairstep)
+
+    @property
     def reads_events(self) -> bool:
         """Whether single events, or their order, decide the amount, so that a total is not enough."""
         match self.model:

@@ -19,6 +19,7 @@ from catalog.models import (
     NUMBERS,
     Aggregation,
     BillingTime,
+    Interval,
     Meter,
     Plan,
     PlanVersion,
@@ -34,6 +35,7 @@ from catalog.selection import filter_of, parse_window
 
 OPERATOR = "by the operator at the command line"
 LONGEST_NAME = 200
+LONGEST_TRIAL = 3_660  # days
 LARGEST_AMOUNT = 10**18  # what the columns of amounts hold is below it
 DECIMAL = frozenset({*NUMBERS, "included_units"} - {"free_events"})
 LIMITED = frozenset({*NUMBERS, "included_units", "up_to", "cap_amount", "factor"})
@@ -67,6 +69,7 @@ class PriceDraft:
     dimension: str = ""
     window: str = ""
     combine: str = "rate_each_bucket"
+    interval: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class VersionContent:
     currency: str
     effective_from: dt.date | None
     prices: tuple[PriceDraft, ...] = field(default=())
+    trial_days: int = 0
 
 
 def draft_version(
@@ -85,18 +89,25 @@ def draft_version(
     prices: Sequence[PriceDraft],
     at: dt.datetime,
     effective_from: dt.date | None = None,
+    trial_days: int = 0,
     by: Actor = None,
     reason: str = "",
 ) -> PlanVersion:
     """Add the next version of a plan, as a draft. Raises UnableToPublish where its prices cannot be read."""
-    content = VersionContent(currency, effective_from, tuple(prices))
+    content = VersionContent(currency, effective_from, tuple(prices), trial_days)
     meters = Meter.objects.in_bulk([price.meter for price in prices if price.meter], field_name="key")
     if errors := content_errors(content, meters):
         raise UnableToPublish(errors)
     with transaction.atomic():
         plan = Plan.objects.select_for_update().get(pk=plan.pk)  # one number at a time
         latest = plan.versions.aggregate(latest=Max("number"))["latest"] or 0
-        version = PlanVersion(plan=plan, number=latest + 1, currency=currency, effective_from=effective_from)
+        version = PlanVersion(
+            plan=plan,
+            number=latest + 1,
+            currency=currency,
+            effective_from=effective_from,
+            trial_days=trial_days,
+        )
         sign(version, at, by, reason or "Drafted")
         version.save()
         _store_prices(version, prices, meters, (at, by))
@@ -116,6 +127,7 @@ def redraft(
         if errors := content_errors(content, meters):
             raise UnableToPublish(errors)
         locked.currency, locked.effective_from = content.currency, content.effective_from
+        locked.trial_days = content.trial_days
         sign(locked, at, by, reason or "Drafted anew")
         locked.save()
         locked.prices.all().delete()
@@ -196,9 +208,11 @@ def content_of(version: PlanVersion) -> VersionContent:
                 dimension=price.dimension,
                 window=price.window,
                 combine=price.combine,
+                interval=price.interval,
             )
             for price in version.prices.select_related("meter").prefetch_related("tiers")
         ),
+        version.trial_days,
     )
 
 
@@ -217,6 +231,8 @@ def content_errors(content: VersionContent, meters: Mapping[str, Meter]) -> list
         minor_places(content.currency)
     except UnknownCurrency as unknown:
         errors.append(FieldError("currency", "invalid", str(unknown)))
+    if not 0 <= content.trial_days <= LONGEST_TRIAL:
+        errors.append(FieldError("trial_days", "invalid", f"trial_days is a number from 0 to {LONGEST_TRIAL:,}"))
     seen: set[str] = set()
     for index, price in enumerate(content.prices):
         errors += [
@@ -245,10 +261,7 @@ def _price_errors(price: PriceDraft, meters: Mapping[str, Meter]) -> list[FieldE
         errors.append(FieldError("meter", "invalid", f"a {price.kind} price has no meter"))
     if price.meter and price.meter not in meters:
         errors.append(FieldError("meter", "unknown", f"there is no meter {price.meter}"))
-    if price.billing not in BillingTime.values:
-        errors.append(FieldError("billing", "invalid", f"billing is one of {', '.join(BillingTime.values)}"))
-    if price.kind == PriceKind.USAGE and price.billing == BillingTime.IN_ADVANCE:
-        errors.append(FieldError("billing", "invalid", "usage is billed in arrears"))
+    errors += _time_errors(price)
     if len(price.name) > LONGEST_NAME:
         errors.append(FieldError("name", "invalid", f"a name has at most {LONGEST_NAME} characters"))
     errors += _selection_errors(price, meters.get(price.meter or ""))
@@ -258,6 +271,18 @@ def _price_errors(price: PriceDraft, meters: Mapping[str, Meter]) -> list[FieldE
     except InvalidPrice as invalid:
         errors += [FieldError(bracketed(error.path), error.code, error.detail) for error in invalid.errors]
     return errors
+
+
+def _time_errors(price: PriceDraft) -> Iterator[FieldError]:
+    """What is wrong with when a price is billed."""
+    if price.billing not in BillingTime.values:
+        yield FieldError("billing", "invalid", f"billing is one of {', '.join(BillingTime.values)}")
+    if price.kind == PriceKind.USAGE and price.billing == BillingTime.IN_ADVANCE:
+        yield FieldError("billing", "invalid", "usage is billed in arrears")
+    if price.interval and price.interval not in Interval.values:
+        yield FieldError("interval", "invalid", f"interval is one of {', '.join(Interval.values)}")
+    if price.interval and price.kind == PriceKind.ONE_TIME:
+        yield FieldError("interval", "invalid", "a one-time price has no interval")
 
 
 def _selection_errors(price: PriceDraft, meter: Meter | None) -> Iterator[FieldError]:
@@ -349,7 +374,7 @@ def _step(
         Plan.objects.select_for_update().get(pk=version.plan_id)
         locked = PlanVersion.objects.select_for_update().get(pk=version.pk)
         step(locked, at, by)
-    for name in ("status", "published_at", "submitted_by", "approved_by", "currency", "effective_from"):
+    for name in ("status", "published_at", "submitted_by", "approved_by", "currency", "effective_from", "trial_days"):
         setattr(version, name, getattr(locked, name))
     return version
 
@@ -434,6 +459,7 @@ def _store_price(
         dimension=draft.dimension,
         window=draft.window,
         combine=draft.combine,
+        interval=draft.interval,
         **{name: Decimal(value) if name in DECIMAL else value for name, value in arithmetic.items()},
         **{f"conversion_{name}": value for name, value in conversion.items()},
     )
@@ -457,7 +483,7 @@ def _comparable(content: VersionContent) -> object:
     rules = [parse_price(price.arithmetic) for price in content.prices]
     filters = [filter_of(price.filters) for price in content.prices]
     prices = [replace(price, arithmetic={}, filters={}) for price in content.prices]
-    return content.currency, content.effective_from, prices, filters, rules
+    return content.currency, content.effective_from, content.trial_days, prices, filters, rules
 
 
 def _said(deed: str, by: Actor) -> str:

@@ -6,7 +6,6 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model
@@ -15,8 +14,9 @@ from catalog.models import Price, PriceKind, VersionStatus
 from catalog.money import minor_places, quantize
 from catalog.periods import known_zones
 from catalog.pricing import FieldError
-from contracts.drafts import DiscountDraft, LineDraft, OneTimeDraft, TermsDraft
-from contracts.models import Contract, ContractLine, DiscountKind
+from contracts.drafts import LineDraft, OneTimeDraft, TermsDraft
+from contracts.models import Contract, ContractLine
+from contracts.term_checks import commitment_faults, discount_faults, grant_faults, override_faults
 
 Span = tuple[dt.date, dt.date | None]
 SOLD = (VersionStatus.PUBLISHED, VersionStatus.RETIRED)
@@ -65,7 +65,8 @@ class Surroundings:
         versions = set(versions)
         if missing := versions - self._prices.keys():
             self._prices |= {pk: [] for pk in missing}
-            for price in Price.objects.filter(version__in=missing).select_related("meter"):
+            rows = Price.objects.filter(version__in=missing).select_related("meter").prefetch_related("tiers")
+            for price in rows:
                 self._prices[price.version_id].append(price)
         return {pk: self._prices[pk] for pk in versions}
 
@@ -93,7 +94,11 @@ def faults(contract: Contract, terms: TermsDraft, surroundings: Surroundings | N
     around = surroundings or Surroundings()
     prices = around.prices(line.plan_version.pk for line in terms.lines)
     found = [*_contract_faults(contract), *_line_faults(contract, terms.lines)]
-    found += _discount_faults(terms.discounts, {price.key for each in prices.values() for price in each})
+    of_lines = [(line, prices[line.plan_version.pk]) for line in terms.lines]
+    found += discount_faults(terms.discounts, of_lines)
+    found += override_faults(terms.overrides, of_lines)
+    found += commitment_faults(contract, terms.commitments, of_lines)
+    found += grant_faults(contract, terms.credits, of_lines)
     found += _one_time_faults(contract, terms.one_time)
     found += _billed_elsewhere(contract, terms.lines, prices, around)
     known = {(fault.path, fault.code) for fault in found}
@@ -107,12 +112,7 @@ WORDS = {"starts_on": "from", "ends_on": "until"}
 def _unstorable(contract: Contract, terms: TermsDraft) -> Iterator[FieldError]:
     """What no column can hold: too many digits, too long a text."""
     yield from _field_faults(contract, "", {})
-    kinds: tuple[tuple[str, Sequence[Any]], ...] = (
-        ("lines", terms.lines),
-        ("discounts", terms.discounts),
-        ("one_time", terms.one_time),
-    )
-    for name, each in kinds:
+    for name, each in terms.each():
         for index, term in enumerate(each):
             yield from _field_faults(term.row(contract, index), f"{name}[{index}].", WORDS)
 
@@ -131,11 +131,16 @@ def _contract_faults(contract: Contract) -> Iterator[FieldError]:
     if contract.timezone_name() not in known_zones():
         detail = f"{contract.timezone_name()!r} is not a time zone; use a name such as Europe/Berlin"
         yield FieldError("timezone", "invalid", detail)
+    if contract.bill_day is not None and (contract.anchor != "start" or not 1 <= contract.bill_day <= 31):
+        yield FieldError("bill_day", "invalid", "a bill day is 1 to 31, and a calendar contract has none")
 
 
 def _line_faults(contract: Contract, lines: Sequence[LineDraft]) -> Iterator[FieldError]:
     if not lines:
         yield FieldError("lines", "missing", "a contract needs a line")
+    if contract.bill_day is not None and any(line.plan_version.plan.interval in ("day", "week") for line in lines):
+        detail = "a bill day is a day of the month; plans by the day or the week have none"
+        yield FieldError("bill_day", "invalid", detail)
     for index, line in enumerate(lines):
         path, version = f"lines[{index}]", line.plan_version
         if version.status not in SOLD:
@@ -144,9 +149,6 @@ def _line_faults(contract: Contract, lines: Sequence[LineDraft]) -> Iterator[Fie
         if version.currency != contract.currency:
             detail = f"{version} is in {version.currency}, the contract in {contract.currency}"
             yield FieldError(f"{path}.version", "currency", detail)
-        if version.plan.interval != lines[0].plan_version.plan.interval:
-            detail = "plans with different intervals on one contract are not supported yet; use two contracts"
-            yield FieldError(f"{path}.plan", "unsupported", detail)
         if line.quantity < 0:
             yield FieldError(f"{path}.quantity", "invalid", "a quantity is not negative")
         yield from _outside(contract, line, path)
@@ -167,26 +169,6 @@ def _outside(contract: Contract, line: LineDraft, path: str) -> Iterator[FieldEr
     if line.starts_on >= contract.ends_on or (line.ends_on is not None and line.ends_on > contract.ends_on):
         detail = f"the line runs from {line.starts_on} to {line.ends_on}, the contract ends on {contract.ends_on}"
         yield FieldError(f"{path}.until", "outside", detail)
-
-
-def _discount_faults(discounts: Sequence[DiscountDraft], prices: set[str]) -> Iterator[FieldError]:
-    seen: set[str] = set()
-    for index, discount in enumerate(discounts):
-        path = f"discounts[{index}]"
-        if discount.kind not in DiscountKind.values:
-            yield FieldError(f"{path}.kind", "invalid", "a discount is percent or amount")
-        if discount.value < 0 or (discount.kind == DiscountKind.PERCENT and discount.value > 100):
-            detail = "a discount is not negative, and at most 100 percent"
-            yield FieldError(f"{path}.value", "invalid", detail)
-        for key in discount.applies_to:
-            if key not in prices:
-                detail = f"no line of the contract has a price {key}"
-                yield FieldError(f"{path}.applies_to", "unknown", detail)
-        if discount.ends_on is not None and discount.ends_on <= discount.starts_on:
-            yield FieldError(f"{path}.until", "order", "a discount ends after it starts")
-        if discount.key in seen:
-            yield FieldError(f"{path}.key", "duplicate", f"the key {discount.key} is there twice")
-        seen.add(discount.key)
 
 
 def _one_time_faults(contract: Contract, one_time: Sequence[OneTimeDraft]) -> Iterator[FieldError]:

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar, Protocol, Self
+
+from django.db.models import QuerySet
 
 from catalog.models import PlanVersion
-from contracts.models import Contract, ContractLine, Discount, OneTimeTerm
+from contracts.models import (
+    Commitment,
+    Contract,
+    ContractLine,
+    CreditGrant,
+    Discount,
+    OneTimeTerm,
+    PriceOverride,
+)
+
+
+class TermDraft(Protocol):
+    """One term of a contract: what it says, to compare, and the row that would say it."""
+
+    manager: ClassVar[str]
+    """Where a contract has its rows."""
+    counts_by_place: ClassVar[bool]
+    """Whether terms of this kind are taken in their order, so that a term's place is a part of it."""
+
+    @classmethod
+    def of(cls, row: Any) -> Self: ...
+
+    def row(self, contract: Contract, position: int) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +45,11 @@ class LineDraft:
     ends_on: dt.date | None = None
     quantity: Decimal = Decimal(1)
     key: str = ""
+    uplift_percent: Decimal = Decimal(0)
+    trial_days: int | None = None
+
+    manager: ClassVar[str] = "lines"
+    counts_by_place: ClassVar[bool] = False
 
     @property
     def line_key(self) -> str:
@@ -29,7 +58,15 @@ class LineDraft:
 
     @classmethod
     def of(cls, row: ContractLine) -> LineDraft:
-        return cls(row.plan_version, row.starts_on, row.ends_on, row.quantity, row.key)
+        return cls(
+            row.plan_version,
+            row.starts_on,
+            row.ends_on,
+            row.quantity,
+            row.key,
+            row.uplift_percent,
+            row.trial_days,
+        )
 
     def row(self, contract: Contract, position: int) -> ContractLine:
         return ContractLine(
@@ -39,13 +76,43 @@ class LineDraft:
             quantity=self.quantity,
             starts_on=self.starts_on,
             ends_on=self.ends_on,
+            uplift_percent=self.uplift_percent,
+            trial_days=self.trial_days,
             position=position,
         )
 
 
 @dataclass(frozen=True, slots=True)
+class OverrideDraft:
+    """Other numbers for one price of a line; `terms` are fields of a price, in the words of files."""
+
+    line: str
+    price: str
+    terms: Mapping[str, Any]
+    starts_on: dt.date
+    ends_on: dt.date | None = None
+
+    manager: ClassVar[str] = "overrides"
+    counts_by_place: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, row: PriceOverride) -> OverrideDraft:
+        return cls(row.line, row.price, row.terms, row.starts_on, row.ends_on)
+
+    def row(self, contract: Contract, position: int) -> PriceOverride:
+        return PriceOverride(
+            contract=contract,
+            line=self.line,
+            price=self.price,
+            terms=dict(self.terms),
+            starts_on=self.starts_on,
+            ends_on=self.ends_on,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class DiscountDraft:
-    """A percentage, or an amount for each billing period; no prices named: on everything in the period."""
+    """A percentage, or an amount or units for each billing period; no prices named: on everything in the period."""
 
     kind: str
     value: Decimal
@@ -53,10 +120,14 @@ class DiscountDraft:
     ends_on: dt.date | None = None
     applies_to: tuple[str, ...] = ()
     key: str = ""
+    total: Decimal | None = None
+
+    manager: ClassVar[str] = "discounts"
+    counts_by_place: ClassVar[bool] = True
 
     @classmethod
     def of(cls, row: Discount) -> DiscountDraft:
-        return cls(row.kind, row.value, row.starts_on, row.ends_on, tuple(row.applies_to), row.key)
+        return cls(row.kind, row.value, row.starts_on, row.ends_on, tuple(row.applies_to), row.key, row.total)
 
     def row(self, contract: Contract, position: int) -> Discount:
         return Discount(
@@ -64,11 +135,67 @@ class DiscountDraft:
             key=self.key,
             kind=self.kind,
             value=self.value,
+            total=self.total,
             applies_to=list(self.applies_to),
             starts_on=self.starts_on,
             ends_on=self.ends_on,
             position=position,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentDraft:
+    """What is spent at least, at most or ahead; `interval` empty: in each billing period."""
+
+    kind: str
+    starts_on: dt.date
+    ends_on: dt.date | None = None
+    amount: Decimal | None = None
+    quantity: Decimal | None = None
+    interval: str = ""
+    overage_factor: Decimal | None = None
+    true_up: bool = True
+    prorate: bool = True
+    applies_to: tuple[str, ...] = ()
+    key: str = ""
+
+    manager: ClassVar[str] = "commitments"
+    counts_by_place: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, row: Commitment) -> CommitmentDraft:
+        values = {one.name: getattr(row, one.name) for one in fields(cls)}
+        return cls(**{**values, "applies_to": tuple(row.applies_to)})
+
+    def row(self, contract: Contract, position: int) -> Commitment:
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return Commitment(contract=contract, position=position, **{**values, "applies_to": list(self.applies_to)})
+
+
+@dataclass(frozen=True, slots=True)
+class GrantDraft:
+    """Credit, given away or paid for elsewhere."""
+
+    kind: str
+    amount: Decimal
+    starts_on: dt.date
+    expires_on: dt.date | None = None
+    priority: int = 1
+    applies_to: tuple[str, ...] = ()
+    name: str = ""
+    key: str = ""
+
+    manager: ClassVar[str] = "credits"
+    counts_by_place: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, row: CreditGrant) -> GrantDraft:
+        values = {one.name: getattr(row, one.name) for one in fields(cls)}
+        return cls(**{**values, "applies_to": tuple(row.applies_to)})
+
+    def row(self, contract: Contract, position: int) -> CreditGrant:
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return CreditGrant(contract=contract, position=position, **{**values, "applies_to": list(self.applies_to)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +206,9 @@ class OneTimeDraft:
     description: str
     amount: Decimal
     on: dt.date
+
+    manager: ClassVar[str] = "one_time_terms"
+    counts_by_place: ClassVar[bool] = False
 
     @classmethod
     def of(cls, row: OneTimeTerm) -> OneTimeDraft:
@@ -92,36 +222,44 @@ class OneTimeDraft:
 
 @dataclass(frozen=True, slots=True)
 class TermsDraft:
-    """All terms of a contract. Build it with `terms_draft`, which gives lines and discounts their keys."""
+    """All terms of a contract, one field a kind. Build it with `terms_draft`, which gives each term its key."""
 
-    lines: tuple[LineDraft, ...]
-    discounts: tuple[DiscountDraft, ...] = ()
-    one_time: tuple[OneTimeDraft, ...] = ()
+    lines: tuple[LineDraft, ...] = field(metadata={"draft": LineDraft})
+    discounts: tuple[DiscountDraft, ...] = field(default=(), metadata={"draft": DiscountDraft})
+    one_time: tuple[OneTimeDraft, ...] = field(default=(), metadata={"draft": OneTimeDraft})
+    overrides: tuple[OverrideDraft, ...] = field(default=(), metadata={"draft": OverrideDraft})
+    commitments: tuple[CommitmentDraft, ...] = field(default=(), metadata={"draft": CommitmentDraft})
+    credits: tuple[GrantDraft, ...] = field(default=(), metadata={"draft": GrantDraft})
+
+    def each(self) -> Iterator[tuple[str, Sequence[Any]]]:
+        """(kind, its terms), as they are named in files."""
+        for name in KINDS:
+            yield name, getattr(self, name)
+
+
+KINDS: Mapping[str, type[TermDraft]] = {one.name: one.metadata["draft"] for one in fields(TermsDraft)}
+"""The kinds of terms as files name them. Everything that stores, reads, amends or compares terms goes by this."""
+
+SINGULAR = {"discounts": "discount", "commitments": "commitment", "credits": "credit"}
 
 
 def terms_draft(
     lines: Sequence[LineDraft],
     discounts: Sequence[DiscountDraft] = (),
     one_time: Sequence[OneTimeDraft] = (),
+    **others: Sequence[Any],
 ) -> TermsDraft:
-    """The terms with stable keys: a line's from its plan, a discount's from its place in the list."""
+    """The terms with stable keys: a line's from its plan, a discount's or another's from its place in its list."""
+    kinds = {"discounts": discounts, "one_time": one_time, **others}
     return TermsDraft(
-        tuple(
-            LineDraft(line.plan_version, line.starts_on, line.ends_on, line.quantity, line.line_key) for line in lines
-        ),
-        tuple(
-            DiscountDraft(
-                one.kind,
-                one.value,
-                one.starts_on,
-                one.ends_on,
-                one.applies_to,
-                one.key or f"discount-{place}",
-            )
-            for place, one in enumerate(discounts, 1)
-        ),
-        tuple(one_time),
+        tuple(replace(line, key=line.line_key) for line in lines),
+        **{name: tuple(_with_keys(name, terms)) for name, terms in kinds.items()},
     )
+
+
+def _with_keys(name: str, terms: Sequence[Any]) -> Iterator[Any]:
+    for place, one in enumerate(terms, 1):
+        yield replace(one, key=f"{SINGULAR[name]}-{place}") if name in SINGULAR and not one.key else one
 
 
 def terms_of(contract: Contract) -> TermsDraft:
@@ -133,13 +271,15 @@ def terms_by_contract(contracts: Sequence[Contract]) -> dict[int, TermsDraft]:
     """The terms in force on stored contracts, by the contract's id."""
     if not contracts:
         return {}
-    kept: dict[int, tuple[list[Any], list[Any], list[Any]]] = {contract.pk: ([], [], []) for contract in contracts}
-    kinds: tuple[tuple[Any, Any], ...] = (
-        (LineDraft, ContractLine.objects.select_related("plan_version__plan")),
-        (DiscountDraft, Discount.objects),
-        (OneTimeDraft, OneTimeTerm.objects),
-    )
-    for place, (draft, rows) in enumerate(kinds):
-        for row in rows.filter(contract__in=list(kept), superseded_at__isnull=True):
-            kept[row.contract_id][place].append(draft.of(row))
-    return {pk: TermsDraft(tuple(of), tuple(less), tuple(once)) for pk, (of, less, once) in kept.items()}
+    kept: dict[int, dict[str, list[Any]]] = {contract.pk: {name: [] for name in KINDS} for contract in contracts}
+    for name, draft in KINDS.items():
+        for row in rows_of(draft).filter(contract__in=list(kept), superseded_at__isnull=True):
+            kept[row.contract_id][name].append(draft.of(row))
+    return {pk: TermsDraft(**{name: tuple(terms) for name, terms in found.items()}) for pk, found in kept.items()}
+
+
+def rows_of(draft: type[TermDraft]) -> QuerySet[Any]:
+    """All rows of a kind of terms."""
+    model: Any = Contract._meta.get_field(draft.manager).related_model
+    rows: QuerySet[Any] = model._default_manager.all()
+    return rows.select_related("plan_version__plan") if model is ContractLine else rows

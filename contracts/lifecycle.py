@@ -23,15 +23,8 @@ from catalog.periods import local_date
 from catalog.pricing import FieldError
 from catalog.publishing import OPERATOR
 from contracts.checking import Surroundings, faults
-from contracts.drafts import (
-    DiscountDraft,
-    LineDraft,
-    OneTimeDraft,
-    TermsDraft,
-    terms_draft,
-    terms_of,
-)
-from contracts.models import Contract, ContractStatus, Customer, Discount
+from contracts.drafts import KINDS, LineDraft, OneTimeDraft, TermsDraft, terms_draft, terms_of
+from contracts.models import Contract, ContractStatus, Customer
 
 # What the database refuses in terms of any contract, a draft's too.
 CONTRADICTIONS = ("order", "overlap", "duplicate", "invalid")
@@ -75,14 +68,13 @@ def draft(contract: Contract, terms: TermsDraft, *, at: dt.datetime, by: Actor =
             stored = _locked(contract)
             if stored.status == ContractStatus.APPROVED:
                 raise UnableToDraft([FieldError("status", "invalid", f"{stored} is approved; amend it")])
-            for rows in (stored.lines, stored.discounts, stored.one_time_terms):
-                rows.all().delete()
+            for kind in KINDS.values():
+                getattr(stored, kind.manager).all().delete()
         contract.status, contract.submitted_by = ContractStatus.DRAFT, ""
         signature = Signature(at, by, "Drafted")
         _save(contract, signature)
-        wanted: tuple[Sequence[Any], ...] = (terms.lines, terms.discounts, terms.one_time)
-        for each in wanted:
-            for position, term in enumerate(each):
+        for _, wanted in terms.each():
+            for position, term in enumerate(wanted):
                 _save(term.row(contract, position), signature)
     return contract
 
@@ -120,7 +112,7 @@ class Drafts:
         for contract, _ in self._drafted:
             contract.status = ContractStatus.DRAFT
         _create([contract for contract, _ in self._drafted], signature)
-        for name in ("lines", "discounts", "one_time"):
+        for name in KINDS:
             rows = [
                 term.row(contract, position)
                 for contract, terms in self._drafted
@@ -186,19 +178,14 @@ def amend(
     *,
     at: dt.datetime,
     by: Actor = None,
-    lines: Sequence[LineDraft] | None = None,
-    discounts: Sequence[DiscountDraft] | None = None,
-    one_time: Sequence[OneTimeDraft] | None = None,
     reason: str = "",
+    **kinds: Sequence[Any] | None,
 ) -> Contract:
-    """Replace the lists that are named. Raises UnableToAmend."""
+    """Replace the lists of terms that are named, as in `discounts=[...]`. Raises UnableToAmend."""
 
     def amended(locked: Contract, terms: TermsDraft) -> TermsDraft:
-        return terms_draft(
-            terms.lines if lines is None else lines,
-            terms.discounts if discounts is None else discounts,
-            terms.one_time if one_time is None else one_time,
-        )
+        named = {name: given for name, given in kinds.items() if given is not None}
+        return terms_draft(**{**dict(terms.each()), **named})
 
     return _amend(contract, amended, Signature(at, by, reason or said("Amended", by)))
 
@@ -286,11 +273,10 @@ def _amend(contract: Contract, change: Callable[[Contract, TermsDraft], TermsDra
         if errors := faults(locked, after):
             raise UnableToAmend(errors)
         changed = [
-            _supersede(locked, locked.lines.in_force(), after.lines, signature),
-            _supersede(locked, locked.discounts.in_force(), after.discounts, signature),
-            _supersede(locked, locked.one_time_terms.in_force(), after.one_time, signature),
-            locked.ends_on != ended_on,
+            _supersede(locked, getattr(locked, KINDS[name].manager).in_force(), wanted, signature)
+            for name, wanted in after.each()
         ]
+        changed.append(locked.ends_on != ended_on)
         if any(changed):
             locked.revision += 1
             _save(locked, signature)
@@ -327,8 +313,8 @@ def replace_rows(gone: Sequence[Any], new: Sequence[Any], signature: Signature) 
 
 
 def _says(row: Any, position: int, term: Any) -> bool:
-    """Whether a row says the term already. Discounts are taken in their order, so their place is a part of them."""
-    return bool(type(term).of(row) == term and (not isinstance(row, Discount) or row.position == position))
+    """Whether a row says the term already, at its place where that is a part of it."""
+    return bool(type(term).of(row) == term and (not term.counts_by_place or row.position == position))
 
 
 def _step(contract: Contract, step: Callable[[Contract], None]) -> Contract:

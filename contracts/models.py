@@ -7,12 +7,12 @@ from typing import Any
 
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField, DateRangeField, RangeBoundary, RangeOperators
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Func, Q
 
 from catalog.auditing import history, two_persons
-from catalog.models import KEY, PlanVersion, Seller, validate_currency
+from catalog.models import KEY, Interval, PlanVersion, Seller, validate_currency
 
 
 class DateRange(Func):
@@ -91,6 +91,10 @@ class Contract(models.Model):
     starts_on = models.DateField()
     ends_on = models.DateField(null=True, blank=True, help_text="The first day that is no longer covered.")
     anchor = models.CharField(max_length=10, choices=Anchor, default=Anchor.START)
+    bill_day = models.PositiveSmallIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(31)],
+        help_text="The day of the month on which periods begin, or its last. Empty: as the anchor says.",
+    )  # fmt: skip
     timezone = models.CharField(max_length=60, blank=True, help_text="Empty: the customer's, else the seller's.")
     tolerance_window = models.DurationField(null=True, blank=True, help_text="Empty: the plan's, else the seller's.")
     payment_terms_days = models.PositiveSmallIntegerField("days to pay", default=30)
@@ -109,6 +113,11 @@ class Contract(models.Model):
                 condition=Q(ends_on__isnull=True) | Q(ends_on__gt=F("starts_on")),
                 name="contract_ends_after_start",
                 violation_error_message="A contract ends after it starts.",
+            ),
+            models.CheckConstraint(
+                condition=Q(bill_day__isnull=True) | Q(bill_day__gte=1, bill_day__lte=31, anchor=Anchor.START),
+                name="contract_bill_day",
+                violation_error_message="A bill day is 1 to 31; a calendar contract has none.",
             ),
             models.CheckConstraint(condition=two_persons(), name="contract_two_persons"),
         ]
@@ -153,6 +162,13 @@ class ContractLine(Term):
     )
     starts_on = models.DateField()
     ends_on = models.DateField(null=True, blank=True, help_text="The first day that is no longer covered.")
+    uplift_percent = models.DecimalField(
+        "uplift", max_digits=12, decimal_places=6, default=Decimal(0), validators=[MinValueValidator(Decimal(-100))],
+        help_text="Percent on all of its prices, as a renewal raises them.",
+    )  # fmt: skip
+    trial_days = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Free days at its start. Empty: as many as the plan version gives."
+    )
     position = models.PositiveSmallIntegerField(default=0)
     history = history()
 
@@ -184,9 +200,50 @@ class ContractLine(Term):
         super().save(*args, **kwargs)
 
 
+class PriceOverride(Term):
+    """Other numbers for one price of a contract line: what is given replaces what the plan version says."""
+
+    contract = models.ForeignKey(Contract, on_delete=models.CASCADE, related_name="overrides")
+    line = models.CharField(max_length=80, validators=[KEY], help_text="The key of the line.")
+    price = models.CharField(max_length=80, validators=[KEY], help_text="The key of the price.")
+    terms = models.JSONField(help_text='What it says instead: {"unit_amount": "0.0015"}, decimal strings.')
+    starts_on = models.DateField()
+    ends_on = models.DateField(null=True, blank=True, help_text="The first day it no longer counts.")
+    history = history()
+
+    class Meta:
+        ordering = ["line", "price", "starts_on", "id"]
+        constraints = [
+            ExclusionConstraint(
+                name="price_override_overlap",
+                expressions=[
+                    ("contract", RangeOperators.EQUAL),
+                    ("line", RangeOperators.EQUAL),
+                    ("price", RangeOperators.EQUAL),
+                    (DateRange("starts_on", "ends_on", RangeBoundary()), RangeOperators.OVERLAPS),
+                ],
+                condition=Q(superseded_at__isnull=True),
+                violation_error_message="Two overrides of this price overlap.",
+            ),
+            models.CheckConstraint(
+                condition=Q(ends_on__isnull=True) | Q(ends_on__gt=F("starts_on")),
+                name="price_override_ends_after_start",
+                violation_error_message="An override ends after it starts.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contract.number}/{self.key}"
+
+    @property
+    def key(self) -> str:
+        return f"{self.line}/{self.price}"
+
+
 class DiscountKind(models.TextChoices):
     PERCENT = "percent"
     AMOUNT = "amount"
+    QUANTITY = "quantity", "units free"
 
 
 class Discount(Term):
@@ -197,7 +254,11 @@ class Discount(Term):
     kind = models.CharField(max_length=10, choices=DiscountKind)
     value = models.DecimalField(
         max_digits=30, decimal_places=12, validators=[MinValueValidator(Decimal(0))],
-        help_text="Percent, or an amount for each billing period.",
+        help_text="Percent, or an amount or a number of units for each billing period.",
+    )  # fmt: skip
+    total = models.DecimalField(
+        max_digits=24, decimal_places=4, null=True, blank=True, validators=[MinValueValidator(Decimal(0))],
+        help_text="It runs out once it has taken off this much in all. Empty: it does not run out.",
     )  # fmt: skip
     applies_to = ArrayField(models.CharField(max_length=80), default=list, blank=True, help_text="Keys of prices.")
     starts_on = models.DateField()
@@ -215,6 +276,114 @@ class Discount(Term):
                 condition=Q(value__gte=0) & (~Q(kind=DiscountKind.PERCENT) | Q(value__lte=100)),
                 name="discount_value",
                 violation_error_message="A discount is not negative, and at most 100 percent.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contract.number}/{self.key}"
+
+
+class CommitmentKind(models.TextChoices):
+    MINIMUM = "minimum", "minimum spend"
+    QUANTITY = "quantity", "committed quantity"
+    PREPAID = "prepaid", "prepaid spend"
+    CAP = "cap", "spend cap"
+
+
+class Commitment(Term):
+    """What the customer spends at least, at most, or ahead, in each of its intervals."""
+
+    contract = models.ForeignKey(Contract, on_delete=models.CASCADE, related_name="commitments")
+    key = models.CharField(max_length=80, validators=[KEY])
+    kind = models.CharField(max_length=10, choices=CommitmentKind)
+    amount = models.DecimalField(
+        max_digits=24, decimal_places=4, null=True, blank=True, validators=[MinValueValidator(Decimal(0))],
+        help_text="Money, before tax. Not for a committed quantity.",
+    )  # fmt: skip
+    quantity = models.DecimalField(
+        max_digits=30, decimal_places=12, null=True, blank=True, validators=[MinValueValidator(Decimal(0))],
+        help_text="Units of one price, for a committed quantity alone.",
+    )  # fmt: skip
+    interval = models.CharField(
+        max_length=10, blank=True, choices=[*Interval.choices, ("term", "the whole term")],
+        help_text="How long each stretch is that it is counted in. Empty: the billing period.",
+    )  # fmt: skip
+    overage_factor = models.DecimalField(
+        max_digits=12, decimal_places=6, null=True, blank=True, validators=[MinValueValidator(Decimal(1))],
+        help_text="Spend beyond it costs so many times as much. Empty: as much.",
+    )  # fmt: skip
+    true_up = models.BooleanField(default=True, help_text="What is missing at the end of a stretch is charged.")
+    prorate = models.BooleanField(default=True, help_text="By days, where a stretch is not whole.")
+    applies_to = ArrayField(
+        models.CharField(max_length=80), default=list, blank=True, help_text="Keys of prices. Empty: all of them."
+    )
+    starts_on = models.DateField()
+    ends_on = models.DateField(null=True, blank=True, help_text="The first day it no longer counts.")
+    position = models.PositiveSmallIntegerField(default=0)
+    history = history()
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["contract", "key"], condition=Q(superseded_at__isnull=True), name="commitment_key"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind=CommitmentKind.QUANTITY, quantity__isnull=False, amount__isnull=True)
+                | (~Q(kind=CommitmentKind.QUANTITY) & Q(quantity__isnull=True, amount__isnull=False)),
+                name="commitment_in_money_or_units",
+                violation_error_message="A committed quantity is in units, every other commitment in money.",
+            ),
+            models.CheckConstraint(
+                condition=Q(ends_on__isnull=True) | Q(ends_on__gt=F("starts_on")),
+                name="commitment_ends_after_start",
+                violation_error_message="A commitment ends after it starts.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contract.number}/{self.key}"
+
+
+class GrantKind(models.TextChoices):
+    PROMOTIONAL = "promotional", "promotional, before tax"
+    PREPAID = "prepaid", "prepaid, after tax"
+
+
+class CreditGrant(Term):
+    """Credit the customer has: given away (lowers the net before tax), or paid for elsewhere (pays what is due)."""
+
+    contract = models.ForeignKey(Contract, on_delete=models.CASCADE, related_name="credits")
+    key = models.CharField(max_length=80, validators=[KEY])
+    name = models.CharField(max_length=200, blank=True, help_text="As printed on an invoice.")
+    kind = models.CharField(max_length=12, choices=GrantKind)
+    amount = models.DecimalField(
+        max_digits=24, decimal_places=4, validators=[MinValueValidator(Decimal(0))], help_text="Money of the contract."
+    )
+    priority = models.PositiveSmallIntegerField(default=1, help_text="The lowest is spent first.")
+    starts_on = models.DateField(help_text="The first day it may be spent.")
+    expires_on = models.DateField(null=True, blank=True, help_text="The first day it may no longer be spent.")
+    applies_to = ArrayField(
+        models.CharField(max_length=80), default=list, blank=True, help_text="Keys of prices. Empty: everything."
+    )
+    position = models.PositiveSmallIntegerField(default=0)
+    history = history()
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["contract", "key"], condition=Q(superseded_at__isnull=True), name="credit_grant_key"
+            ),
+            models.CheckConstraint(
+                condition=Q(amount__gt=0),
+                name="credit_grant_positive",
+                violation_error_message="A grant is above zero.",
+            ),
+            models.CheckConstraint(
+                condition=Q(expires_on__isnull=True) | Q(expires_on__gt=F("starts_on")),
+                name="credit_grant_expires_after_start",
+                violation_error_message="A grant expires after it begins.",
             ),
         ]
 

@@ -6,26 +6,42 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import cast
+from typing import Any, cast, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db.models import F, Prefetch, QuerySet
 
-from catalog.models import BillingTime, PlanVersion, Price, TaxRate
+from catalog.models import Aggregation, BillingTime, CreditUnused, PlanVersion, Price, TaxRate
 from catalog.periods import Interval, Unit
 from catalog.pricing import PriceRule
 from catalog.selection import EVERYTHING, Selection, filter_of, parse_window
-from contracts.models import Contract, ContractLine, Discount, OneTimeTerm
+from contracts.drafts import KINDS, rows_of
+from contracts.models import (
+    Commitment,
+    CommitmentKind,
+    Contract,
+    ContractLine,
+    CreditGrant,
+    Discount,
+    GrantKind,
+    PriceOverride,
+)
 from contracts.terms import (
     Agreement,
+    CommitmentTerms,
     Days,
     DiscountTerms,
+    GrantTerms,
     LineTerms,
     MeterTerms,
     OneTimeTerms,
+    OverrideTerms,
     PriceTerms,
+    Proration,
     TaxTerms,
 )
+
+ADDITIVE = (Aggregation.SUM, Aggregation.COUNT)
 
 
 class UnreadableContract(ValueError):
@@ -57,12 +73,15 @@ def for_rating(contracts: Iterable[int]) -> list[Contract]:
         Contract.objects.filter(pk__in=contracts if isinstance(contracts, QuerySet) else list(contracts))
         .select_related("customer", "seller")
         .prefetch_related(
-            Prefetch("lines", ContractLine.objects.in_force().select_related("plan_version__plan")),
-            Prefetch("discounts", Discount.objects.in_force()),
-            Prefetch("one_time_terms", OneTimeTerm.objects.in_force()),
+            *(Prefetch(kind.manager, rows_of(kind).filter(superseded_at=None)) for kind in KINDS.values())
         )
         .order_by("pk")
     )
+
+
+def terms_in_force() -> list[Any]:
+    """What to prefetch so that a contract has its terms, of every kind, that no amendment has replaced."""
+    return [Prefetch(kind.manager, rows_of(kind).filter(superseded_at__isnull=True)) for kind in KINDS.values()]
 
 
 def tax_table() -> Mapping[str, Sequence[tuple[dt.date | None, TaxTerms]]]:
@@ -94,7 +113,7 @@ def agreement(
         zone=ZoneInfo(contract.timezone_name()),
         days=Days(contract.starts_on, contract.ends_on),
         anchor="start" if contract.anchor == "start" else "calendar",
-        interval=Interval(cast(Unit, plan.interval)),
+        interval=min((_interval_of(line) for line in lines), key=_length),
         lines=tuple(_line_terms(line, book) for line in lines),
         discounts=tuple(_discount_terms(discount) for discount in contract.discounts.all()),
         one_time=tuple(
@@ -103,7 +122,22 @@ def agreement(
         ),
         taxes=tuple(taxes.get(contract.customer.country, ())),
         tolerance=tolerance,
+        overrides=tuple(_override_terms(override) for override in contract.overrides.all()),
+        commitments=tuple(_commitment_terms(one) for one in contract.commitments.all()),
+        grants=tuple(_grant_terms(one) for one in contract.credits.all() if one.kind == GrantKind.PROMOTIONAL),
+        bill_day=contract.bill_day,
+        proration=cast(Proration, contract.seller.proration),
+        settles_at_once=contract.seller.credit_unused == CreditUnused.AT_ONCE,
     )
+
+
+def _length(interval: Interval) -> int:
+    """To compare intervals by."""
+    return get_args(Unit).index(interval.unit)
+
+
+def _interval_of(line: ContractLine) -> Interval:
+    return Interval(cast(Unit, line.plan_version.plan.interval))
 
 
 def agreements(contracts: Sequence[Contract], book: PriceBook) -> dict[int, Agreement | UnreadableContract]:
@@ -128,6 +162,9 @@ def _line_terms(line: ContractLine, book: PriceBook) -> LineTerms:
         quantity=line.quantity.normalize() + Decimal(0),
         days=Days(line.starts_on, line.ends_on),
         prices=book.of(version.pk),
+        interval=_interval_of(line),
+        uplift=line.uplift_percent.normalize() + Decimal(0),
+        trial_days=version.trial_days if line.trial_days is None else line.trial_days,
     )
 
 
@@ -138,10 +175,12 @@ def _price_terms(price: Price, prices: Sequence[Price]) -> PriceTerms:
         description=price.name or price.key,
         kind=price.kind,  # type: ignore[arg-type]  # a choice of PriceKind
         rule=rule,
-        meter=MeterTerms(meter.pk, meter.key, meter.unit) if meter is not None else None,
+        meter=MeterTerms(meter.pk, meter.key, meter.unit, meter.aggregation in ADDITIVE) if meter is not None else None,
         in_advance=price.billing == BillingTime.IN_ADVANCE,
         prorate=price.prorate,
         selection=_selection(price, rule, prices) if meter is not None else EVERYTHING,
+        interval=Interval(cast(Unit, price.interval)) if price.interval else None,
+        arithmetic=price.terms(),
     )
 
 
@@ -162,8 +201,41 @@ def _selection(price: Price, rule: PriceRule, prices: Sequence[Price]) -> Select
 def _discount_terms(discount: Discount) -> DiscountTerms:
     return DiscountTerms(
         key=discount.key,
-        kind="percent" if discount.kind == "percent" else "amount",
+        kind=cast(Any, discount.kind),
         value=discount.value,
         applies_to=frozenset(discount.applies_to),
         days=Days(discount.starts_on, discount.ends_on),
+        total=discount.total,
+    )
+
+
+def _override_terms(override: PriceOverride) -> OverrideTerms:
+    days = Days(override.starts_on, override.ends_on)
+    return OverrideTerms(override.line, override.price, override.terms, days)
+
+
+def _commitment_terms(commitment: Commitment) -> CommitmentTerms:
+    interval = commitment.interval
+    value = commitment.quantity if commitment.kind == CommitmentKind.QUANTITY else commitment.amount
+    return CommitmentTerms(
+        key=commitment.key,
+        kind=cast(Any, commitment.kind),
+        amount=value or Decimal(0),
+        interval="term" if interval == "term" else Interval(cast(Unit, interval)) if interval else None,
+        applies_to=frozenset(commitment.applies_to),
+        days=Days(commitment.starts_on, commitment.ends_on),
+        overage_factor=commitment.overage_factor or Decimal(1),
+        true_up=commitment.true_up,
+        prorate=commitment.prorate,
+    )
+
+
+def _grant_terms(grant: CreditGrant) -> GrantTerms:
+    return GrantTerms(
+        key=grant.key,
+        description=grant.name or "Credit",
+        amount=grant.amount.normalize() + 0,
+        priority=grant.priority,
+        applies_to=frozenset(grant.applies_to),
+        days=Days(grant.starts_on, grant.expires_on),
     )

@@ -7,18 +7,25 @@ stretch of the period its line covers, the discounts that touch it, and the one-
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from catalog.periods import BillingCalendar, Interval, Period, local_date, local_midnight
-from catalog.pricing import PriceRule
+from catalog.pricing import PriceRule, parse_price
 from catalog.selection import EVERYTHING, Selection
 
 PriceKind = Literal["recurring", "usage", "one_time"]
+Proration = Literal["days", "utc_days", "seconds", "fixed_months"]
+
+MONTH = Interval("month")
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+# From one instant to another, or without an end.
+Span = tuple[dt.datetime, dt.datetime | None]
 
 # Contracts share their days: most of a bill run asks for the same few.
 _midnight = lru_cache(maxsize=10_000)(local_midnight)
@@ -43,14 +50,17 @@ class Days:
 
 @dataclass(frozen=True, slots=True)
 class MeterTerms:
+    """`adds_up`: its quantity of a stretch of time is the sum of those of the stretch's parts."""
+
     id: int
     key: str
     unit: str
+    adds_up: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class PriceTerms:
-    """A price as its plan version says it."""
+    """A price as its plan version says it. `interval` is its own, where that is not the plan's."""
 
     key: str
     description: str
@@ -60,11 +70,18 @@ class PriceTerms:
     in_advance: bool
     prorate: bool
     selection: Selection = EVERYTHING
+    interval: Interval | None = None
+    arithmetic: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """The fields `rule` was read from, for overrides."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineTerms:
-    """One plan version over a range of days. `key` survives amendments."""
+    """One plan version over a range of days. `key` survives amendments.
+
+    `interval` is the plan's; `uplift` the percentage a renewal put on all prices; `trial_days` are those the version,
+    or the line itself, gives at the start of its key.
+    """
 
     key: str
     plan: str
@@ -72,6 +89,9 @@ class LineTerms:
     quantity: Decimal
     days: Days
     prices: tuple[PriceTerms, ...]
+    interval: Interval = MONTH
+    uplift: Decimal = Decimal(0)
+    trial_days: int = 0
 
     @property
     def term(self) -> str:
@@ -80,12 +100,56 @@ class LineTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class OverrideTerms:
+    """Other numbers for one price of a line, over some days."""
+
+    line: str
+    price: str
+    arithmetic: Mapping[str, Any]
+    days: Days
+
+
+@dataclass(frozen=True, slots=True)
 class DiscountTerms:
-    """`value` is a percentage, or an amount per billing period. No prices named: all entries of the period."""
+    """`value` is a percentage, or an amount or units per billing period. No prices named: all entries of the period.
+
+    `total` is what it takes off in all before it has run out.
+    """
 
     key: str
-    kind: Literal["percent", "amount"]
+    kind: Literal["percent", "amount", "quantity"]
     value: Decimal
+    applies_to: frozenset[str]
+    days: Days
+    total: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentTerms:
+    """What is spent at least (minimum, quantity), ahead (prepaid) or at most (cap) in each stretch.
+
+    `interval` None is the billing period, "term" all of its days.
+    """
+
+    key: str
+    kind: Literal["minimum", "quantity", "prepaid", "cap"]
+    amount: Decimal
+    interval: Interval | Literal["term"] | None
+    applies_to: frozenset[str]
+    days: Days
+    overage_factor: Decimal = Decimal(1)
+    true_up: bool = True
+    prorate: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GrantTerms:
+    """Promotional credit: it lowers the net of the periods that its days touch, until it is spent."""
+
+    key: str
+    description: str
+    amount: Decimal
+    priority: int
     applies_to: frozenset[str]
     days: Days
 
@@ -110,39 +174,78 @@ class TaxTerms:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One price over the part of a period that its line covers."""
+    """One price over the part of a period that its line covers.
+
+    `whole` is the full interval of the price, and `stretch` the part of it the price holds for, of which `service` is
+    all or, where use adds up over several billing periods, a piece; `is_last` says whether it is the last one.
+    """
 
     line: LineTerms
     price: PriceTerms
     service: Period
     opens_line: bool
     """Whether the line of this key begins here: then one-time prices are due."""
+    whole: Period
+    stretch: Period
+    is_last: bool = True
+    is_trial: bool = False
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether earlier billing periods have a part of its use."""
+        return self.stretch.starts_at < self.service.starts_at
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A commitment over one of its intervals, as far as its days and the contract's go.
+
+    `begins` and `is_last` say whether it begins and ends in the billing period, `counts` whether the period's entries
+    are its own (where two meet in a period, they are the later one's); `whole` is the full interval.
+    """
+
+    commitment: CommitmentTerms
+    days: Period
+    whole: Period
+    begins: bool
+    is_last: bool
+    counts: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What the contract says for one billing period.
-
-    `whole` is the full period of the calendar, of which `period` may be a stub.
-    """
+    """What the contract says for one billing period."""
 
     period: Period
-    whole: Period
     zone: ZoneInfo
     currency: str
     segments: tuple[Segment, ...]
     discounts: tuple[DiscountTerms, ...]
     one_time: tuple[OneTimeTerms, ...]
     tax: TaxTerms
+    commitments: tuple[Stretch, ...] = ()
+    grants: tuple[GrantTerms, ...] = ()
+    proration: Proration = "days"
 
     def starts_on(self, day: dt.date) -> bool:
         """Whether the period begins on that local day."""
         return local_date(self.period.starts_at, self.zone) == day
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a price says over a span of its line's time. `opens_line`: it begins where the line's key does."""
+
+    line: LineTerms
+    price: PriceTerms
+    span: Span
+    opens_line: bool
+    is_trial: bool
+
+
 @dataclass(frozen=True)
 class Agreement:
-    """A whole contract as values."""
+    """A whole contract as values. `interval` is that of its billing periods: the shortest of its plans'."""
 
     number: str
     currency: str
@@ -156,11 +259,30 @@ class Agreement:
     taxes: tuple[tuple[dt.date | None, TaxTerms], ...] = ()
     """Rates with the day each begins, in order; the last that has begun on a period's last day counts."""
     tolerance: dt.timedelta = field(default=dt.timedelta(hours=24))
+    overrides: tuple[OverrideTerms, ...] = ()
+    commitments: tuple[CommitmentTerms, ...] = ()
+    grants: tuple[GrantTerms, ...] = ()
+    bill_day: int | None = None
+    proration: Proration = "days"
+    settles_at_once: bool = False
+    """Whether a change of what was billed in advance is settled on a document of its own."""
 
     @cached_property
     def calendar(self) -> BillingCalendar:
+        return self.calendar_of(self.interval)
+
+    def calendar_of(self, interval: Interval) -> BillingCalendar:
+        """The grid of an interval, on the contract's anchor."""
         alignment: Literal["anniversary", "calendar"] = "anniversary" if self.anchor == "start" else "calendar"
-        return BillingCalendar(self.interval, self.days.start, self.zone, alignment)
+        bill_day = self.bill_day if interval.months is not None else None
+        return BillingCalendar(interval, self.days.start, self.zone, alignment, bill_day)
+
+    @cached_property
+    def carries_over(self) -> bool:
+        """Whether what is due for a period depends on the periods before it."""
+        longer = (one.interval is not None and one.interval != self.interval for one in self.commitments)
+        own = ((price.interval or line.interval) != self.interval for line in self.lines for price in line.prices)
+        return bool(self.grants) or any(one.total is not None for one in self.discounts) or any(longer) or any(own)
 
     @cached_property
     def starts_at(self) -> dt.datetime:
@@ -210,26 +332,128 @@ class Agreement:
         """
         return Terms(
             period=self.days.period(self.zone, period) or period,
-            whole=_grid_period(self.calendar, period.starts_at),
             zone=self.zone,
             currency=self.currency,
             segments=tuple(self._segments(period)),
             discounts=tuple(one for one in self.discounts if one.days.period(self.zone, period)),
             one_time=tuple(one for one in self.one_time if period.contains(local_midnight(one.on, self.zone))),
             tax=self.tax_in(period) if tax is None else tax,
+            commitments=tuple(self._stretches(period)),
+            grants=tuple(one for one in self.grants if one.days.period(self.zone, period)),
+            proration=self.proration,
         )
 
     def _segments(self, period: Period) -> Iterator[Segment]:
-        covered = self.days.period(self.zone, period)  # a contract may have ended inside a period closed long ago
-        for line in self.lines:
-            service = line.days.period(self.zone, covered) if covered else None
-            if service is None:
-                continue
-            opens = line.days == self._first_of(line.key) and service.starts_at == local_midnight(
-                line.days.start, self.zone
-            )
-            for price in line.prices:
-                yield Segment(line, price, service, opens)
+        if self.days.period(self.zone, period) is not None:  # it may have come to end before a period closed long ago
+            for said in self._said:
+                yield from self._services(said, period)
 
-    def _first_of(self, key: str) -> Days:
-        return min((line.days for line in self.lines if line.key == key), key=lambda days: days.start)
+    @cached_property
+    def _said(self) -> tuple[Said, ...]:
+        """What each price says over which time: the trial, the spans of its overrides, and the rest of its line's."""
+        return tuple(said for line in self.lines for price in line.prices for said in self._spans(line, price))
+
+    def _spans(self, line: LineTerms, price: PriceTerms) -> Iterator[Said]:
+        starts_at, ends_at = _midnight(line.days.start, self.zone), self._end_of(line.days)
+        opens = line.days == self._first_of(line.key).days
+        trial_ends_at = self._trial_end(line.key)
+        others = [one for one in self.overrides if one.line == line.key and one.price == price.key]
+        edges = {starts_at, *((trial_ends_at,) if trial_ends_at is not None else ())}
+        for one in others:
+            edges |= {_midnight(day, self.zone) for day in (one.days.start, one.days.until) if day is not None}
+        inside = sorted(edge for edge in edges if edge >= starts_at and (ends_at is None or edge < ends_at))
+        for begins, until in zip(inside, [*inside[1:], ends_at], strict=True):
+            is_trial = trial_ends_at is not None and begins < trial_ends_at
+            override = next((one for one in others if _covers(one.days, begins, self.zone)), None)
+            said = price if override is None else _overridden(price, override)
+            yield Said(line, said, (begins, until), opens and begins == starts_at, is_trial)
+
+    def _end_of(self, days: Days) -> dt.datetime | None:
+        ends = [_midnight(day, self.zone) for day in (days.until, self.days.until) if day is not None]
+        return min(ends, default=None)
+
+    def _trial_end(self, key: str) -> dt.datetime | None:
+        first = self._first_of(key)
+        if not first.trial_days:
+            return None
+        return _midnight(first.days.start + dt.timedelta(days=first.trial_days), self.zone)
+
+    def _first_of(self, key: str) -> LineTerms:
+        return min((line for line in self.lines if line.key == key), key=lambda line: line.days.start)
+
+    def _services(self, said: Said, period: Period) -> Iterator[Segment]:
+        """What of a price is settled in a billing period.
+
+        Where it has an interval of its own, what is in advance is settled where that begins, what is recurring in
+        arrears, or cannot be added up, where it ends, and use piece by piece.
+        """
+        line, price, span = said.line, said.price, said.span
+        own = price.interval or line.interval
+        if price.kind == "one_time" or own == self.interval:
+            service = _cut(period, span)
+            if service is not None:
+                opens = said.opens_line and service.starts_at == span[0]
+                whole = _grid_period(self.calendar, period.starts_at)
+                yield Segment(line, price, service, opens, whole, service, True, said.is_trial)
+            return
+        for whole in _grid_periods(self.calendar_of(own), period):
+            stretch = _cut(whole, span)
+            if stretch is None:
+                continue
+            if price.meter is not None and price.meter.adds_up:
+                service, is_last = stretch.overlap(period), stretch.ends_at <= period.ends_at
+            else:
+                begins = period.contains(stretch.starts_at)
+                ends = period.starts_at < stretch.ends_at <= period.ends_at
+                service, is_last = (stretch if (begins if price.in_advance else ends) else None), True
+            if service is not None:
+                yield Segment(line, price, service, False, whole, stretch, is_last, said.is_trial)
+
+    def _stretches(self, period: Period) -> Iterator[Stretch]:
+        """The commitments of a period. What is not over when it ends is carried on to the next one."""
+        for one in self.commitments:
+            span = (max(_midnight(one.days.start, self.zone), self.starts_at), self._end_of(one.days))
+            cut = ((whole, _cut(whole, span)) for whole in self._intervals_of(one, period, span))
+            found = [(whole, days) for whole, days in cut if days is not None and days.overlap(period) is not None]
+            for whole, days in found:
+                ends_here = days.ends_at <= period.ends_at
+                yield Stretch(one, days, whole, period.contains(days.starts_at), ends_here, days == found[-1][1])
+
+    def _intervals_of(self, commitment: CommitmentTerms, period: Period, span: Span) -> Iterator[Period]:
+        if commitment.interval == "term":
+            if span[1] is not None and span[0] < span[1]:
+                yield Period(span[0], span[1])
+        elif commitment.interval is None or commitment.interval == self.interval:
+            yield _grid_period(self.calendar, period.starts_at)
+        else:
+            yield from _grid_periods(self.calendar_of(commitment.interval), period)
+
+
+def _cut(period: Period, span: Span) -> Period | None:
+    starts_at = max(period.starts_at, span[0])
+    ends_at = period.ends_at if span[1] is None else min(period.ends_at, span[1])
+    return Period(starts_at, ends_at) if starts_at < ends_at else None
+
+
+def _grid_periods(calendar: BillingCalendar, period: Period) -> Iterator[Period]:
+    """The full intervals of a calendar that meet a period, in order."""
+    found = _grid_period(calendar, period.starts_at)
+    while found.starts_at < period.ends_at:
+        yield found
+        found = _grid_period(calendar, found.ends_at)
+
+
+def _covers(days: Days, instant: dt.datetime, zone: ZoneInfo) -> bool:
+    return _midnight(days.start, zone) <= instant and (days.until is None or instant < _midnight(days.until, zone))
+
+
+def overridden(arithmetic: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a price with some said otherwise; another model takes none but the limits of the one before."""
+    if "model" in changes and changes["model"] != arithmetic.get("model"):
+        arithmetic = {name: value for name, value in arithmetic.items() if name in ("minimum_amount", "maximum_amount")}
+    return {**arithmetic, **changes}
+
+
+def _overridden(price: PriceTerms, override: OverrideTerms) -> PriceTerms:
+    arithmetic = overridden(price.arithmetic, override.arithmetic)
+    return replace(price, rule=parse_price(arithmetic), arithmetic=arithmetic)

@@ -192,23 +192,37 @@ def _close_row(billed: Billed, period: Period, invoice: Invoice | None, at: dt.d
         revision=billed.contract.revision,
         tax_code=tax.code,
         tax_percent=tax.percent,
+        closing=_stored(billed, period),
         invoice=invoice,
     )
 
 
+def _stored(billed: Billed, period: Period) -> dict[str, str]:
+    """What the period leaves to the next one, as a close keeps it."""
+    return {key: format(amount, "f") for key, amount in billed.outcome.closings[period].items()}
+
+
 def _settle_stale(billed: Sequence[Billed]) -> None:
-    """Note on periods closed before that they are level again, or their difference is on a document."""
-    rated = {(one.contract.pk, period.starts_at): one for one in billed for period in one.outcome.rerated}
+    """Note on periods closed before that they are level, or that their difference waits for a document."""
+    rated = {
+        (one.contract.pk, period.starts_at): (one, period)
+        for one in billed
+        for period in (*one.outcome.rerated, *one.outcome.waiting)
+    }
     if not rated:
         return
-    rows = PeriodClose.objects.standing().filter(stale=True, contract__in={pk for pk, _ in rated})
+    starts = {starts_at for _, starts_at in rated}
+    rows = PeriodClose.objects.standing().filter(contract__in={pk for pk, _ in rated}, starts_at__in=starts)
     changed = []
     for row in rows:
-        one = rated.get((row.contract_id, row.starts_at))
-        if one is not None:
-            row.clock, row.revision, row.stale = one.ledger.clock, one.contract.revision, False
+        found = rated.get((row.contract_id, row.starts_at))
+        if found is not None:
+            one, period = found
+            row.stale = period in one.outcome.waiting
+            if not row.stale:
+                row.clock, row.revision, row.closing = one.ledger.clock, one.contract.revision, _stored(one, period)
             changed.append(row)
-    PeriodClose.objects.bulk_update(changed, ["clock", "revision", "stale"], batch_size=500)
+    PeriodClose.objects.bulk_update(changed, ["clock", "revision", "stale", "closing"], batch_size=500)
 
 
 def _record(row: BillRun, result: RunResult) -> None:

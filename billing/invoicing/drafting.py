@@ -8,13 +8,15 @@ has a document of its own. Where no later document will come, adjustments get on
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal
 
 from billing.rating.balance import Claim, Due, balance, settle
-from billing.rating.statement import Measure, Need, advance, needs, statement
+from billing.rating.entries import Measure, Need, needs
+from billing.rating.reductions import Carried
+from billing.rating.statement import NOTHING, Statement, advance, statement
 from catalog.money import ZERO, exact_sum
 from catalog.periods import Period
 from contracts.terms import Agreement, TaxTerms
@@ -68,10 +70,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A closed period: the rate it was closed with, and whether something changed since."""
+    """A closed period: the rate it was closed with, and whether something changed since it was last rated."""
 
     tax: TaxTerms
     stale: bool
+    closing: Carried = field(default_factory=dict)
+    """What it leaves to the next period, as it was last rated."""
 
 
 @dataclass
@@ -79,14 +83,38 @@ class Ledger:
     """What is known of one contract: which periods are closed, what documents claim, what was used."""
 
     closed: dict[Period, Closed] = field(default_factory=dict)
-    """The latest closed period and every stale one; all of them where a period is open again."""
+    """The latest closed period, every stale one, with those after and the one before the first of them; all where a
+    period is open again."""
     reopened: frozenset[Period] = frozenset()
     claims: dict[dt.datetime, dict[str, Claim]] = field(default_factory=dict)
     usage: dict[Need, Measure] = field(default_factory=dict)
     clock: int = 0
+    closings: dict[Period, Carried] = field(default_factory=dict)
+    """What periods that were rated anew leave to those after them."""
 
     def is_closed(self, period: Period) -> bool:
         return any(closed.starts_at == period.starts_at for closed in self.closed)
+
+    def opening(self, period: Period) -> Carried:
+        """What the period before left to this one."""
+        known = {one: closed.closing for one, closed in self.closed.items() if not closed.stale} | self.closings
+        before = max((one for one in known if one.starts_at < period.starts_at), default=None)
+        return known[before] if before is not None else NOTHING
+
+    def state(self, agreement: Agreement, period: Period, tax: TaxTerms | None = None) -> Statement:
+        """The statement of a whole period, remembered for those after it."""
+        found = statement(agreement.terms(period, tax), self.usage, self.opening(period))
+        self.closings[period] = found.closing
+        return found
+
+    def spread_staleness(self) -> None:
+        """Rate everything again after the first period that changed, or is open again: it carries over."""
+        changed = (period for period, closed in self.closed.items() if closed.stale)
+        first = min((*changed, *self.reopened), default=None)
+        if first is not None:
+            self.closed = {
+                period: replace(closed, stale=closed.stale or period > first) for period, closed in self.closed.items()
+            }
 
     def claims_on(self, period: Period) -> dict[str, Claim]:
         return self.claims.get(period.starts_at, {})
@@ -103,11 +131,16 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run does to one contract: documents, periods closed, stale periods now level or on a document."""
+    """What a run does to one contract: documents, periods closed, stale periods now level or on a document.
+
+    `waiting` are those whose difference no document took yet; `closings` is what each period leaves to the next.
+    """
 
     drafts: tuple[Draft, ...]
     closes: tuple[tuple[Period, Draft | None], ...]
     rerated: tuple[Period, ...]
+    waiting: tuple[Period, ...] = ()
+    closings: Mapping[Period, Carried] = field(default_factory=dict)
 
 
 def due_periods(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> list[Period]:
@@ -164,11 +197,15 @@ def draft_run(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> Outcome:
     """All that a run at an instant makes for one contract. Takes what it drafts as claimed in `ledger`."""
     drafts: list[Draft] = []
     closes: list[tuple[Period, Draft | None]] = []
-    opening = _first_advance(agreement, ledger, at)
-    if opening is not None:
-        drafts.append(opening)
-        ledger.claim(opening.lines)
+    ahead = _first_advance(agreement, ledger, at)
+    if ahead is not None:
+        drafts.append(ahead)
+        ledger.claim(ahead.lines)
     pending = _adjustments(agreement, ledger)
+    changed = _changed_advance(agreement, ledger, at)
+    if changed is not None:
+        drafts.append(changed)
+        ledger.claim(changed.lines)
     on_paper = False
     for period in due_periods(agreement, ledger, at):
         draft = _close(agreement, ledger, period, () if on_paper else pending)
@@ -185,7 +222,8 @@ def draft_run(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> Outcome:
         on_paper = True
     waiting = set() if on_paper else {line.period for line in pending}
     stale = (period for period, closed in ledger.closed.items() if closed.stale)
-    return Outcome(tuple(drafts), tuple(closes), tuple(period for period in stale if period not in waiting))
+    rerated = tuple(period for period in stale if period not in waiting)
+    return Outcome(tuple(drafts), tuple(closes), rerated, tuple(waiting & ledger.closed.keys()), ledger.closings)
 
 
 def draft_preview(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> Draft | None:
@@ -204,18 +242,14 @@ def draft_preview(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> Draf
 
 def _close(agreement: Agreement, ledger: Ledger, period: Period, pending: Sequence[PeriodDue]) -> Draft | None:
     """The document that closes a period, or None where nothing is on it."""
-    lines = [
-        *_arrears(agreement, ledger, period),
-        *_advance(agreement, ledger, agreement.following(period)),
-        *pending,
-    ]
+    arrears = _arrears(agreement, ledger, period)
+    lines = [*arrears, *_advance(agreement, ledger, agreement.following(period)), *pending]
     return Draft("close", period, agreement.currency, tuple(lines)) if lines else None
 
 
 def _arrears(agreement: Agreement, ledger: Ledger, period: Period) -> list[PeriodDue]:
-    terms = agreement.terms(period)
-    entries = statement(terms, ledger.usage).entries
-    dues = balance(entries, ledger.claims_on(period), terms.tax, agreement.currency, closed=False)
+    entries = ledger.state(agreement, period).entries
+    dues = balance(entries, ledger.claims_on(period), agreement.tax_in(period), agreement.currency, closed=False)
     return [PeriodDue(period, due) for due in dues]
 
 
@@ -224,7 +258,7 @@ def _advance(agreement: Agreement, ledger: Ledger, period: Period | None) -> lis
     if period is None or ledger.is_closed(period) or period in ledger.reopened:
         return []
     terms = agreement.terms(period)
-    entries = advance(terms).entries
+    entries = advance(terms, ledger.opening(period)).entries
     dues = balance(entries, ledger.claims_on(period), terms.tax, agreement.currency, closed=False)
     return [PeriodDue(period, due) for due in dues]
 
@@ -238,16 +272,28 @@ def _first_advance(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> Dra
     return Draft("advance", first, agreement.currency, tuple(lines)) if lines else None
 
 
+def _changed_advance(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> Draft | None:
+    """What changed of what the running period was billed in advance, where the seller settles that at once."""
+    if not agreement.settles_at_once or at < agreement.starts_at:
+        return None
+    running = next((period for period in open_periods(agreement, ledger) if period.ends_at > at), None)
+    if running is None or not ledger.has_billed(running):
+        return None
+    lines = _advance(agreement, ledger, running)
+    return Draft("advance", running, agreement.currency, tuple(lines)) if lines else None
+
+
 def _adjustments(agreement: Agreement, ledger: Ledger) -> tuple[PeriodDue, ...]:
     """What changed in closed periods, at the rate of tax each was closed with, and what an end has cut off."""
     lines: list[PeriodDue] = []
-    for period, closed in sorted(ledger.closed.items(), key=lambda item: item[0]):
-        if not closed.stale:
-            continue
-        terms = agreement.terms(period, closed.tax)
-        entries = statement(terms, ledger.usage).entries
-        dues = balance(entries, ledger.claims_on(period), closed.tax, agreement.currency, closed=True)
-        lines += [PeriodDue(period, due) for due in dues]
+    for period in sorted({*ledger.closed, *ledger.reopened}):
+        closed = ledger.closed.get(period)
+        if closed is None:
+            ledger.state(agreement, period)  # it is billed by its own close, and carries over to those after it
+        elif closed.stale:
+            entries = ledger.state(agreement, period, closed.tax).entries
+            dues = balance(entries, ledger.claims_on(period), closed.tax, agreement.currency, closed=True)
+            lines += [PeriodDue(period, due) for due in dues]
     gone = cut_off(agreement, ledger)
     if gone is not None:
         dues = balance((), ledger.claims_on(gone), agreement.tax_in(gone), agreement.currency, closed=True)

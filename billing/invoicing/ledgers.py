@@ -18,8 +18,8 @@ from billing.invoicing.drafting import Closed, Ledger, rated_periods, relevant_p
 from billing.metering.usage import Ask, Measured, measure
 from billing.models import PeriodClose, UsageClock
 from billing.rating.balance import Claim, Seen
+from billing.rating.entries import Entry, Measure, Need
 from billing.rating.event_prices import PricedEvent
-from billing.rating.statement import Entry, Measure, Need
 from catalog.money import ZERO
 from catalog.periods import Period
 from catalog.selection import from_json
@@ -54,14 +54,29 @@ _CLOSES = (
             WHERE again.contract_id = closed.contract_id AND again.starts_at = closed.starts_at
               AND again.reopened_at IS NULL
         )
+    ), changed AS (
+        SELECT contract_id, min(starts_at) AS starts_at FROM billing_periodclose
+        WHERE contract_id = ANY(%(contracts)s) AND reopened_at IS NULL AND (stale OR id IN (SELECT id FROM moved))
+        GROUP BY contract_id
+    ), carried AS (
+        SELECT contract_id, coalesce((
+            SELECT max(before.starts_at) FROM billing_periodclose before
+            WHERE before.contract_id = changed.contract_id AND before.reopened_at IS NULL
+              AND before.starts_at < changed.starts_at
+        ), starts_at) AS starts_at FROM changed
     )
-    SELECT DISTINCT contract_id, starts_at, ends_at, true, false, '', 0::numeric FROM reopened
+    SELECT DISTINCT contract_id, starts_at, ends_at, true, false, '', 0::numeric, '{}'::jsonb FROM reopened
     UNION ALL
     SELECT * FROM (
-        SELECT contract_id, starts_at, ends_at, false, stale OR id IN (SELECT id FROM moved), tax_code, tax_percent
-        FROM billing_periodclose
+        SELECT contract_id, starts_at, ends_at, false, stale OR id IN (SELECT id FROM moved), tax_code, tax_percent,
+            closing
+        FROM billing_periodclose standing
         WHERE contract_id = ANY(%(contracts)s) AND reopened_at IS NULL AND (
-            stale OR id IN (SELECT id FROM moved) OR contract_id IN (SELECT contract_id FROM reopened)
+            EXISTS (
+                SELECT 1 FROM carried
+                WHERE carried.contract_id = standing.contract_id AND carried.starts_at <= standing.starts_at
+            )
+            OR contract_id IN (SELECT contract_id FROM reopened)
             OR (contract_id, starts_at) IN (
                 SELECT contract_id, max(starts_at) FROM billing_periodclose
                 WHERE contract_id = ANY(%(contracts)s) AND reopened_at IS NULL
@@ -73,7 +88,7 @@ _CLOSES = (
 """
 )
 """Of each contract: periods that a void opened and no run has closed since; then, in order, the closed periods that a
-run or a preview reads."""
+run or a preview reads: from the one before the first that changed on, and the latest."""
 
 _CLAIMS = """
     WITH asked AS (
@@ -125,6 +140,9 @@ def changed_since(customers: Sequence[int]) -> list[int]:
 def load(contracts: Sequence[Contract], agreements: Mapping[int, Agreement], at: dt.datetime) -> dict[int, Ledger]:
     """Contract id -> its ledger, with the claims and the use that a run or a preview at that instant reads."""
     ledgers = _closes([contract for contract in contracts if contract.pk in agreements])
+    for pk, ledger in ledgers.items():
+        if agreements[pk].carries_over:
+            ledger.spread_staleness()
     _read_claims(ledgers, {pk: relevant_periods(agreements[pk], ledger, at) for pk, ledger in ledgers.items()})
     rated = {pk: rated_periods(agreements[pk], ledger, at) for pk, ledger in ledgers.items()}
     _read_usage(contracts, agreements, ledgers, rated)
@@ -138,12 +156,18 @@ def _closes(contracts: Sequence[Contract]) -> dict[int, Ledger]:
     closed: dict[int, dict[Period, Closed]] = defaultdict(dict)
     with connection.cursor() as cursor:
         cursor.execute(_CLOSES, {"contracts": ids, "customers": [contract.customer_id for contract in contracts]})
-        for pk, starts_at, ends_at, is_open, is_stale, tax_code, tax_percent in cursor.fetchall():
+        for pk, starts_at, ends_at, is_open, is_stale, tax_code, tax_percent, closing in cursor.fetchall():
             if is_open:
                 reopened[pk].add(Period(starts_at, ends_at))
             else:
-                closed[pk][Period(starts_at, ends_at)] = Closed(TaxTerms(tax_code, tax_percent.normalize()), is_stale)
+                tax = TaxTerms(tax_code, tax_percent.normalize())
+                closed[pk][Period(starts_at, ends_at)] = Closed(tax, is_stale, carried(json.loads(closing)))
     return {pk: Ledger(reopened=frozenset(reopened[pk]), closed=closed[pk]) for pk in ids}
+
+
+def carried(stored: Mapping[str, str]) -> dict[str, Decimal]:
+    """What crosses periods, as a close keeps it."""
+    return {key: Decimal(amount) for key, amount in stored.items()}
 
 
 def _read_claims(ledgers: dict[int, Ledger], periods: Mapping[int, Sequence[Period]]) -> None:

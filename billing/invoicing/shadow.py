@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import Q
 
-from billing.invoicing.ledgers import answers, asks_for
+from billing.invoicing.ledgers import answers, asks_for, carried
 from billing.metering.usage import measure
 from billing.models import PeriodClose
-from billing.rating.statement import Statement, Usage, needs, statement
+from billing.rating.entries import Usage, needs
+from billing.rating.reductions import Carried
+from billing.rating.statement import NOTHING, Statement, statement
 from catalog.auditing import Actor
 from catalog.models import PlanVersion
 from catalog.money import exact_sum
@@ -104,14 +107,14 @@ def shadows(contracts: Sequence[int], version: PlanVersion) -> list[Shadow]:
     closed = _last_closed(list(rows))
     before = {pk: live[pk].terms(period, tax) for pk, (period, tax) in closed.items()}
     after = {pk: candidates[pk].terms(period, tax) for pk, (period, tax) in closed.items()}
-    usage = _usage(rows, [before, after])
+    usage, openings = _usage(rows, [before, after]), _openings({pk: period for pk, (period, _) in closed.items()})
     return [
         Shadow(
             rows[pk],
             live[pk],
             closed[pk][0],
-            statement(before[pk], usage[pk]),
-            statement(after[pk], usage[pk]),
+            statement(before[pk], usage[pk], openings.get(pk, NOTHING)),
+            statement(after[pk], usage[pk], openings.get(pk, NOTHING)),
         )
         if pk in closed
         else Shadow(rows[pk], live[pk])
@@ -147,6 +150,17 @@ def _last_closed(contracts: Sequence[int]) -> dict[int, tuple[Period, TaxTerms]]
         row.contract_id: (Period(row.starts_at, row.ends_at), TaxTerms(row.tax_code, row.tax_percent.normalize()))
         for row in rows.order_by("contract_id", "-starts_at").distinct("contract_id")
     }
+
+
+def _openings(periods: Mapping[int, Period]) -> dict[int, Carried]:
+    """Contract id -> what the period before the one given left to it."""
+    earlier = Q()
+    for pk, period in periods.items():
+        earlier |= Q(contract=pk, starts_at__lt=period.starts_at)
+    if not earlier:
+        return {}
+    rows = PeriodClose.objects.standing().filter(earlier).order_by("contract_id", "-starts_at")
+    return {row.contract_id: carried(row.closing) for row in rows.distinct("contract_id")}
 
 
 def _usage(rows: Mapping[int, Contract], terms: Sequence[Mapping[int, Terms]]) -> dict[int, Usage]:

@@ -175,6 +175,8 @@ class LineKind(models.TextChoices):
     ONE_TIME = "one_time", "one-time"
     ADJUSTMENT = "adjustment"
     DISCOUNT = "discount"
+    TRUE_UP = "true_up", "true-up"
+    CREDIT = "credit"
 
 
 class InvoiceLine(Fact):
@@ -244,10 +246,11 @@ class PeriodCloseQuerySet(models.QuerySet["PeriodClose"]):
 class PeriodClose(Fact):
     """A period is closed. One row for each contract and period: the lock between two runs.
 
-    `clock` and `revision` say what was known when it was last rated; `stale` that something changed since.
+    `clock` and `revision` say what was known when it was last rated, `closing` what it leaves to the next period;
+    `stale` that something changed since.
     """
 
-    changeable = ("clock", "revision", "stale", "invoice", "reopened_at")
+    changeable = ("clock", "revision", "stale", "invoice", "reopened_at", "closing")
 
     contract = models.ForeignKey(Contract, on_delete=models.PROTECT, related_name="closes")
     customer_id = models.BigIntegerField()
@@ -259,6 +262,9 @@ class PeriodClose(Fact):
     tax_code = models.CharField(max_length=40, blank=True)
     tax_percent = models.DecimalField(max_digits=7, decimal_places=4, default=0)
     stale = models.BooleanField(default=False)
+    closing = models.JSONField(
+        default=dict, help_text="What crosses periods, by term: {key: amount}, decimal strings, as it was last rated."
+    )
     invoice = models.ForeignKey(Invoice, on_delete=models.SET_NULL, null=True, related_name="closes")
     reopened_at = models.DateTimeField(null=True)
     objects = PeriodCloseQuerySet.as_manager()

@@ -14,13 +14,13 @@ from fractions import Fraction
 from typing import Literal
 
 from billing.rating.charges import Step
+from billing.rating.entries import Entry, EntryKind
 from billing.rating.parts import spoken
-from billing.rating.statement import Entry, EntryKind
 from catalog.money import ZERO, exact_arithmetic, round_money
 from catalog.periods import Period
 from contracts.terms import TaxTerms
 
-DueKind = Literal["recurring", "usage", "one_time", "discount", "adjustment"]
+DueKind = Literal["recurring", "usage", "one_time", "discount", "true_up", "credit", "adjustment"]
 
 
 Seen = Mapping[tuple[Period, int], int]

@@ -5,15 +5,16 @@ share stays an exact fraction until the amount is rounded.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
 from catalog.money import ZERO, Rounding, exact_arithmetic, rounded
-from catalog.periods import as_utc, local_date
+from catalog.periods import Period, as_utc, local_date
 
 DayCount = Literal["days", "seconds", "fixed_month_days"]
+Proration = Literal["days", "utc_days", "seconds", "fixed_months"]
 NetRounding = Literal["sum_of_rounded", "rounded_difference"]
 
 
@@ -68,6 +69,16 @@ def share_of_fixed_months(service_start: datetime, service_end: datetime, zone: 
     months = (end.year - start.year) * 12 + end.month - start.month
     used = months * month_days + min(end.day, month_days) - min(start.day, month_days)
     return Share(Decimal(used), Decimal(month_days))
+
+
+def share_of_whole(part: Period, whole: Period, zone: tzinfo, method: Proration = "days") -> Share:
+    """The part of a whole interval that was used, by the rule of the seller; "days" are local ones."""
+    if method == "fixed_months":
+        used = share_of_fixed_months(part.starts_at, part.ends_at, zone).numerator
+        return Share(used, share_of_fixed_months(whole.starts_at, whole.ends_at, zone).numerator)
+    where = UTC if method == "utc_days" else zone
+    rule: Literal["days", "seconds"] = "seconds" if method == "seconds" else "days"
+    return share_of_period(part.starts_at, part.ends_at, whole.starts_at, whole.ends_at, where, rule)
 
 
 def prorate(amount: Decimal, share: Share, rounding: Rounding | None, full_periods: int = 0) -> Decimal:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +18,8 @@ from billing.invoicing.ledgers import answers, asks_for, changed_since
 from billing.metering.usage import Ask, Measured, measure
 from billing.models import PeriodClose
 from billing.rating.balance import Claim, Due, balance
-from billing.rating.statement import Entry, Need, Statement, Usage, advance, statement
+from billing.rating.entries import Entry, Need, Usage
+from billing.rating.statement import Statement, advance
 from catalog.money import ZERO
 from catalog.periods import Period
 from contracts.models import Contract
@@ -28,6 +29,7 @@ from revops.reconciliation.snapshot import ROWS, rows, stream
 
 CHUNK = 200  # customers rated at a time
 
+CARRIED = "an earlier period of its term changed, and carries over"
 AMENDED = "its terms were amended since it was closed"
 
 _CUSTOMERS = """
@@ -233,16 +235,21 @@ def _rate_one(
     usage: Usage,
     at: dt.datetime,
 ) -> None:
-    for closed in account.closed:
-        terms = agreement.terms(closed.period, closed.tax)
-        entries = statement(terms, usage).entries
-        claims = account.claims[closed.period.starts_at]
-        dues = balance(entries, claims, closed.tax, agreement.currency, closed=True)
-        account.rated.append(Rated(closed, entries, tuple(dues)))
-    for period in overdue:
-        reopened = period in account.reopened
-        waits = "opened again by a void" if reopened else "past its tolerance window, and no run has closed it yet"
-        account.overdue.append(_overdue(account, agreement, period, statement(agreement.terms(period), usage), waits))
+    ledger = account.ledger()
+    ledger.usage = dict(usage)
+    closed = {one.period: one for one in account.closed}
+    before = CARRIED if account.reopened and agreement.carries_over else ""
+    for period in sorted({*closed, *overdue}):  # in order: what is due may depend on what came before
+        if period in closed:
+            one = closed[period] if closed[period].waits else replace(closed[period], waits=before)
+            before = CARRIED if one.waits and agreement.carries_over else before
+            entries = ledger.state(agreement, period, one.tax).entries
+            dues = balance(entries, account.claims[period.starts_at], one.tax, agreement.currency, closed=True)
+            account.rated.append(Rated(one, entries, tuple(dues)))
+        else:
+            reopened = period in account.reopened
+            waits = "opened again by a void" if reopened else "past its tolerance window, and no run has closed it yet"
+            account.overdue.append(_overdue(account, agreement, period, ledger.state(agreement, period), waits))
     first = agreement.first_period()
     if first.starts_at <= at and not (account.closed or account.reopened or overdue or account.claims[first.starts_at]):
         waits = "begun, and no run has invoiced what is due in advance yet"

@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import combinations
 from typing import Any
 
-from billing.rating.statement import Entry
+from billing.rating.entries import Entry
 from catalog.models import Aggregation, Meter
 from catalog.money import ZERO, exact_arithmetic, quantity_text
 from catalog.periods import Period, local_date, local_midnight

@@ -11,7 +11,7 @@ from catalog.auditing import Actor
 from contracts import lifecycle
 from contracts.drafts import LineDraft
 from contracts.models import Contract
-from revops.vocabulary.contract_terms import discounts, lines, one_time
+from revops.vocabulary.contract_terms import terms
 from revops.vocabulary.words import AmendmentWords
 
 
@@ -31,12 +31,4 @@ def amend(
     """
     if words.ends_on is not None:
         lifecycle.end(contract, words.ends_on, at=at, by=by, reason=reason)
-    return lifecycle.amend(
-        contract,
-        lines=None if words.lines is None else lines(words.lines, contract, standing),
-        discounts=None if words.discounts is None else discounts(words.discounts, contract),
-        one_time=None if words.one_time is None else one_time(words.one_time),
-        at=at,
-        by=by,
-        reason=reason,
-    )
+    return lifecycle.amend(contract, **terms(words, contract, standing), at=at, by=by, reason=reason)

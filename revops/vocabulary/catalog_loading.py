@@ -156,6 +156,7 @@ def _keep_version(load: Load, plan: Plan, number: int, content: VersionContent) 
         currency=content.currency,
         effective_from=content.effective_from,
         prices=content.prices,
+        trial_days=content.trial_days,
         at=load.at,
         by=load.by,
         reason=load.why,
@@ -169,7 +170,10 @@ def _keep_version(load: Load, plan: Plan, number: int, content: VersionContent) 
 def content_of(words: VersionWords, currency: str) -> VersionContent:
     """A version of a file as publishing takes it; `currency` is the file's."""
     return VersionContent(
-        words.currency or currency, words.effective_from, tuple(_price(price) for price in words.prices)
+        words.currency or currency,
+        words.effective_from,
+        tuple(_price(price) for price in words.prices),
+        words.trial_days or 0,
     )
 
 
@@ -186,4 +190,5 @@ def _price(words: PriceWords) -> PriceDraft:
         dimension=words.dimension or "",
         window=words.window or "",
         combine=words.combine or "rate_each_bucket",
+        interval=words.interval or "",
     )

@@ -12,13 +12,13 @@ from contracts.checking import Surroundings
 from contracts.drafts import TermsDraft, terms_by_contract, terms_draft
 from contracts.lifecycle import Drafts, UnableToApprove
 from contracts.models import Contact, Contract, ContractStatus, Customer, CustomerAlias
-from revops.vocabulary.contract_terms import Plans, UnknownTerm, discounts, lines, one_time
+from revops.vocabulary.contract_terms import Plans, UnknownTerm, terms
 from revops.vocabulary.decoding import under
 from revops.vocabulary.loading import Load, Shelf, chunks, first_seller, keep_seller
 from revops.vocabulary.words import ContractsWords, ContractWords, CustomerWords
 
 # What an approved contract is built on; another contract is needed to change it.
-FROZEN_IN_CONTRACT = ("currency", "starts_on", "anchor", "timezone")
+FROZEN_IN_CONTRACT = ("currency", "starts_on", "anchor", "bill_day", "timezone")
 EDITABLE_IN_CONTRACT = ("tolerance_window", "payment_terms_days", "purchase_order")
 # Read, checked and written together.
 CHUNK = 200
@@ -267,11 +267,7 @@ class _Contracts:
     def _terms(self, words: ContractWords, stored: Contract | None) -> TermsDraft:
         contract = Contract(number=words.number, starts_on=words.starts_on)
         standing = self.standing[stored.pk].lines if stored else ()
-        return terms_draft(
-            lines(words.lines, contract, standing, self.plans),
-            discounts(words.discounts or (), contract),
-            one_time(words.one_time or ()),
-        )
+        return terms_draft(**terms(words, contract, standing, self.plans))
 
     def _keep_approved(self, words: ContractWords, contract: Contract, path: str) -> None:
         for name in FROZEN_IN_CONTRACT:
@@ -283,11 +279,7 @@ class _Contracts:
                 return
         self._keep_editable(words, contract, path)
         before = self.standing[contract.pk]
-        after = terms_draft(
-            lines(words.lines, contract, before.lines, self.plans),
-            before.discounts if words.discounts is None else discounts(words.discounts, contract),
-            before.one_time if words.one_time is None else one_time(words.one_time),
-        )
+        after = terms_draft(**{**dict(before.each()), **terms(words, contract, before.lines, self.plans)})
         ends = words.ends_on is not None and words.ends_on != contract.ends_on
         if after == before and not ends:
             return
@@ -309,15 +301,8 @@ class _Contracts:
     def _amend(self, words: ContractWords, contract: Contract, after: TermsDraft, ends: bool) -> None:
         if ends and words.ends_on is not None:
             lifecycle.end(contract, words.ends_on, at=self.load.at, by=self.load.by)
-        lifecycle.amend(
-            contract,
-            lines=after.lines,
-            discounts=after.discounts,
-            one_time=after.one_time,
-            at=self.load.at,
-            by=self.load.by,
-            reason=self.load.why,
-        )
+        named = dict(after.each())
+        lifecycle.amend(contract, **named, at=self.load.at, by=self.load.by, reason=self.load.why)
         self.surroundings.forget(contract.customer_id)
         self.load.note(f"contract {contract}", "amended")
 
@@ -332,6 +317,7 @@ def _contract(words: ContractWords, customer: Customer, seller: Seller, currency
         starts_on=words.starts_on,
         ends_on=words.ends_on,
         anchor=words.anchor or "start",
+        bill_day=words.bill_day,
         timezone=words.timezone or "",
         tolerance_window=words.tolerance_window,
         payment_terms_days=seller.payment_terms_days if days is None else days,

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 from catalog.models import Plan, PlanVersion
+from catalog.money import quantity_text
 from catalog.pricing import FieldError
-from contracts.drafts import DiscountDraft, LineDraft, OneTimeDraft
+from contracts.drafts import CommitmentDraft, DiscountDraft, GrantDraft, LineDraft, OneTimeDraft, OverrideDraft
 from contracts.models import Contract
-from revops.vocabulary.words import DiscountWords, LineWords, OneTimeWords
+from revops.vocabulary.decoding import Key
+from revops.vocabulary.words import (
+    AmendmentWords,
+    CommitmentWords,
+    ContractWords,
+    DiscountWords,
+    GrantWords,
+    LineWords,
+    OneTimeWords,
+)
 
 
 class UnknownTerm(Exception):
@@ -47,6 +59,32 @@ class Plans:
         return self._versions[plan.pk, number]
 
 
+def terms(
+    words: ContractWords | AmendmentWords,
+    contract: Contract,
+    standing: Sequence[LineDraft] = (),
+    plans: Plans | None = None,
+) -> dict[str, list[Any]]:
+    """The lists of terms that the words name, by kind. Overrides are said with their lines, and go with them.
+
+    A line that names no version keeps the one it has in `standing`, else takes the one in force at its start.
+    Raises UnknownTerm.
+    """
+    named: dict[str, list[Any]] = {}
+    if words.lines is not None:
+        named["lines"] = lines(words.lines, contract, standing, plans)
+        named["overrides"] = overrides(words.lines, contract)
+    if words.discounts is not None:
+        named["discounts"] = discounts(words.discounts, contract)
+    if words.one_time is not None:
+        named["one_time"] = one_time(words.one_time)
+    if words.commitments is not None:
+        named["commitments"] = commitments(words.commitments, contract)
+    if words.credits is not None:
+        named["credits"] = credits(words.credits, contract)
+    return named
+
+
 def lines(
     words: Sequence[LineWords],
     contract: Contract,
@@ -68,7 +106,15 @@ def _line(words: LineWords, path: str, contract: Contract, standing: Sequence[Li
     starts_on = words.from_ or contract.starts_on
     version = _version(words, path, plan, starts_on, standing, plans)
     quantity = Decimal(1) if words.quantity is None else words.quantity
-    return LineDraft(version, starts_on, words.until, quantity, words.key or plan.key)
+    return LineDraft(
+        version,
+        starts_on,
+        words.until,
+        quantity,
+        words.key or plan.key,
+        words.uplift_percent or Decimal(0),
+        words.trial_days,
+    )
 
 
 def _version(
@@ -104,6 +150,63 @@ def discounts(words: Sequence[DiscountWords], contract: Contract) -> list[Discou
             starts_on=one.from_ or contract.starts_on,
             ends_on=one.until,
             applies_to=one.applies_to or (),
+            key=one.key or "",
+            total=one.total,
+        )
+        for one in words
+    ]
+
+
+def overrides(words: Sequence[LineWords], contract: Contract) -> list[OverrideDraft]:
+    """The overrides of lines, over the days of their line."""
+    return [
+        OverrideDraft(
+            line=line.key or Key(line.plan),
+            price=one.price,
+            terms=as_stored({"model": one.model, **one.arithmetic()} if one.model else one.arithmetic()),
+            starts_on=line.from_ or contract.starts_on,
+            ends_on=line.until,
+        )
+        for line in words
+        for one in line.overrides or ()
+    ]
+
+
+def as_stored(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a price as JSON keeps them: numbers as decimal strings."""
+    stored: dict[str, Any] = json.loads(json.dumps(terms, default=quantity_text))
+    return stored
+
+
+def commitments(words: Sequence[CommitmentWords], contract: Contract) -> list[CommitmentDraft]:
+    return [
+        CommitmentDraft(
+            kind=one.kind,
+            starts_on=one.from_ or contract.starts_on,
+            ends_on=one.until,
+            amount=one.amount,
+            quantity=one.quantity,
+            interval=one.interval or "",
+            overage_factor=one.overage_factor,
+            true_up=one.true_up is not False,
+            prorate=one.prorate is not False,
+            applies_to=one.applies_to or (),
+            key=one.key or "",
+        )
+        for one in words
+    ]
+
+
+def credits(words: Sequence[GrantWords], contract: Contract) -> list[GrantDraft]:
+    return [
+        GrantDraft(
+            kind=one.kind,
+            amount=one.amount,
+            starts_on=one.from_ or contract.starts_on,
+            expires_on=one.expires_on,
+            priority=1 if one.priority is None else one.priority,
+            applies_to=one.applies_to or (),
+            name=one.name or "",
             key=one.key or "",
         )
         for one in words

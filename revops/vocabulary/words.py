@@ -12,6 +12,7 @@ from catalog.pricing import ARITHMETIC_FIELDS
 from revops.vocabulary.decoding import Country, Currency, Key, Zone
 
 MAIN = Key("main")
+IntervalWord = Literal["day", "week", "month", "quarter", "half_year", "year"]
 
 
 def not_yet(*names: str) -> dict[str, str]:
@@ -40,7 +41,9 @@ class SellerWords:
     tolerance_window: dt.timedelta | None = None
     payment_terms_days: int | None = None
     review_drafts: bool | None = None
-    later: ClassVar = not_yet("number_series", "proration", "refunds", "tax_ids", "e_invoices", "ledger")
+    proration: Literal["days", "utc_days", "seconds", "fixed_months"] | None = None
+    credit_unused: Literal["next_invoice", "at_once"] | None = None
+    later: ClassVar = not_yet("number_series", "refunds", "tax_ids", "e_invoices", "ledger")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,12 +140,9 @@ class ConversionWords:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PriceWords:
-    key: Key
-    kind: Literal["recurring", "usage", "one_time"]
-    model: str
-    name: str | None = None
-    meter: str | None = None
+class ArithmeticWords:
+    """What a price makes of a quantity."""
+
     unit_amount: Decimal | None = None
     flat_amount: Decimal | None = None
     package_size: Decimal | None = None
@@ -162,15 +162,6 @@ class PriceWords:
     zero_quantity: Literal["no_charge", "first_tier_flat"] | None = None
     minimum_amount: Decimal | None = None
     maximum_amount: Decimal | None = None
-    filters: dict[str, Any] | None = None
-    dimension: str | None = None
-    window: str | None = None
-    combine: Literal["rate_each_bucket", "sum_then_rate"] | None = None
-    billing: Literal["in_arrears", "in_advance"] = "in_arrears"
-    prorate: bool | None = None
-    later: ClassVar = not_yet(
-        "included", "group_by", "group", "tax", "tax_rates", "trial_days", "interval", "dimensions"
-    )
 
     def arithmetic(self) -> dict[str, Any]:
         """The fields `parse_price` reads, without those that are absent."""
@@ -182,6 +173,32 @@ class PriceWords:
         return _present(found)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PriceWords(ArithmeticWords):
+    key: Key
+    kind: Literal["recurring", "usage", "one_time"]
+    model: str
+    name: str | None = None
+    meter: str | None = None
+    filters: dict[str, Any] | None = None
+    dimension: str | None = None
+    window: str | None = None
+    combine: Literal["rate_each_bucket", "sum_then_rate"] | None = None
+    billing: Literal["in_arrears", "in_advance"] = "in_arrears"
+    interval: IntervalWord | None = None
+    prorate: bool | None = None
+    later: ClassVar = not_yet("included", "group_by", "group", "tax", "tax_rates", "trial_days", "dimensions")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverrideWords(ArithmeticWords):
+    """Other numbers for one price of a line: what is given replaces what the plan version says."""
+
+    price: Key
+    model: str | None = None
+    later: ClassVar = not_yet("from", "until", "interval", "billing", "prorate", "filters", "meter", "name")
+
+
 def _present(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
@@ -191,14 +208,15 @@ class VersionWords:
     effective_from: dt.date | None = None
     currency: Currency | None = None
     prices: tuple[PriceWords, ...] = ()
-    later: ClassVar = not_yet("entitlements", "commitments", "credits", "trial_days", "status")
+    trial_days: int | None = None
+    later: ClassVar = not_yet("entitlements", "commitments", "credits", "status")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanWords:
     key: Key
     name: str | None = None
-    interval: Literal["day", "week", "month", "quarter", "half_year", "year"] | None = None
+    interval: IntervalWord | None = None
     tolerance_window: dt.timedelta | None = None
     versions: tuple[VersionWords, ...] = ()
     later: ClassVar = not_yet("entitlements", "commitments", "trial_days", "interval_count", "features")
@@ -234,18 +252,53 @@ class LineWords:
     from_: dt.date | None = field(default=None, metadata={"word": "from"})
     until: dt.date | None = None
     key: Key | None = None
-    later: ClassVar = not_yet("overrides", "entitlements", "commitments", "discounts")
+    overrides: tuple[OverrideWords, ...] | None = None
+    uplift_percent: Decimal | None = None
+    trial_days: int | None = None
+    later: ClassVar = not_yet("entitlements", "commitments", "discounts")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiscountWords:
-    kind: Literal["percent", "amount"]
+    kind: Literal["percent", "amount", "quantity"]
     value: Decimal
+    total: Decimal | None = None
     applies_to: tuple[str, ...] | None = None
     from_: dt.date | None = field(default=None, metadata={"word": "from"})
     until: dt.date | None = None
     key: Key | None = None
-    later: ClassVar = not_yet("code", "interval", "total", "periods", "share_method")
+    later: ClassVar = not_yet("code", "interval", "periods", "share_method")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommitmentWords:
+    """`interval` is how long each stretch is that it is counted in: by default the billing period."""
+
+    kind: Literal["minimum", "quantity", "prepaid", "cap"]
+    amount: Decimal | None = None
+    quantity: Decimal | None = None
+    interval: IntervalWord | Literal["term"] | None = None
+    overage_factor: Decimal | None = None
+    true_up: bool | None = None
+    prorate: bool | None = None
+    applies_to: tuple[str, ...] | None = None
+    from_: dt.date | None = field(default=None, metadata={"word": "from"})
+    until: dt.date | None = None
+    key: Key | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrantWords:
+    """`from` is the first day it may be spent, `expires_on` the first day it may no longer be."""
+
+    kind: Literal["promotional", "prepaid"]
+    amount: Decimal
+    priority: int | None = None
+    from_: dt.date | None = field(default=None, metadata={"word": "from"})
+    expires_on: dt.date | None = None
+    applies_to: tuple[str, ...] | None = None
+    name: str | None = None
+    key: Key | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,15 +319,16 @@ class ContractWords:
     currency: Currency | None = None
     ends_on: dt.date | None = None
     anchor: Literal["start", "calendar"] | None = None
+    bill_day: int | None = None
     timezone: Zone | None = None
     tolerance_window: dt.timedelta | None = None
     payment_terms_days: int | None = None
     purchase_order: str | None = None
     discounts: tuple[DiscountWords, ...] | None = None
     one_time: tuple[OneTimeWords, ...] | None = None
-    later: ClassVar = not_yet(
-        "renewal", "commitments", "credits", "overrides", "entitlements", "spend_cap", "trial_days"
-    )
+    commitments: tuple[CommitmentWords, ...] | None = None
+    credits: tuple[GrantWords, ...] | None = None
+    later: ClassVar = not_yet("renewal", "overrides", "entitlements", "spend_cap", "trial_days")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,9 +360,11 @@ class AmendmentWords:
     lines: tuple[LineWords, ...] | None = None
     discounts: tuple[DiscountWords, ...] | None = None
     one_time: tuple[OneTimeWords, ...] | None = None
+    commitments: tuple[CommitmentWords, ...] | None = None
+    credits: tuple[GrantWords, ...] | None = None
     ends_on: dt.date | None = None
     reason: str | None = None
-    later: ClassVar = not_yet("renewal", "commitments", "credits", "overrides", "entitlements")
+    later: ClassVar = not_yet("renewal", "overrides", "entitlements")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,7 +80,6 @@ def test_a_contract_that_does_not_hold_is_refused_with_everything_in_the_way(des
         ("lines[1].version", "currency"),
         ("lines[1].quantity", "invalid"),
         ("lines[1].until", "outside"),
-        ("lines[2].plan", "unsupported"),
         ("lines[2].until", "order"),
         ("discounts[0].value", "invalid"),
         ("discounts[0].applies_to", "unknown"),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.invoicing.drafting import Closed, Draft, Ledger, draft_preview, draft_run, usage_needs
-from billing.rating.statement import Measure
+from billing.rating.entries import Measure
 from catalog.money import ZERO
 from catalog.periods import Interval, Period
 from catalog.pricing import parse_price

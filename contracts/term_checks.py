@@ -1,0 +1,192 @@
+"""What is wrong with single terms of a contract: discounts, overrides, commitments, grants."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+from catalog.models import Price, PriceKind
+from catalog.money import minor_places, quantize
+from catalog.pricing import ARITHMETIC_FIELDS, FieldError, InvalidPrice, parse_price
+from catalog.publishing import bracketed
+from contracts.drafts import CommitmentDraft, DiscountDraft, GrantDraft, LineDraft, OverrideDraft
+from contracts.models import CommitmentKind, Contract, DiscountKind, GrantKind
+from contracts.terms import overridden
+
+OfLines = Sequence[tuple[LineDraft, Sequence[Price]]]
+"""The lines of a contract, each with the prices of its version."""
+
+# From the shortest to the longest; "term" is longer than any.
+INTERVALS = ("day", "week", "month", "quarter", "half_year", "year", "term")
+
+
+def discount_faults(discounts: Sequence[DiscountDraft], lines: OfLines) -> Iterator[FieldError]:
+    yield from _doubles("discounts", discounts)
+    for index, discount in enumerate(discounts):
+        path = f"discounts[{index}]"
+        if discount.kind not in DiscountKind.values:
+            yield FieldError(f"{path}.kind", "invalid", "a discount is percent, amount or quantity")
+        if discount.value < 0 or (discount.kind == DiscountKind.PERCENT and discount.value > 100):
+            detail = "a discount is not negative, and at most 100 percent"
+            yield FieldError(f"{path}.value", "invalid", detail)
+        if discount.total is not None and discount.total < 0:
+            yield FieldError(f"{path}.total", "invalid", "what a discount takes off in all is not negative")
+        yield from _scope_faults(path, discount.applies_to, lines)
+        if discount.kind == DiscountKind.QUANTITY:
+            yield from _units_faults(f"{path}.applies_to", discount.applies_to, lines)
+        yield from _order_faults(path, "discount", discount.starts_on, discount.ends_on)
+
+
+def override_faults(overrides: Sequence[OverrideDraft], lines: OfLines) -> Iterator[FieldError]:
+    for index, override in enumerate(overrides):
+        path = f"overrides[{index}]"
+        for name in override.terms:
+            if name not in ARITHMETIC_FIELDS:
+                yield FieldError(f"{path}.{name}", "unknown", f"{name} is nothing that an override changes")
+        yield from _order_faults(path, "override", override.starts_on, override.ends_on)
+        found = [
+            price
+            for line, prices in lines
+            for price in prices
+            if line.line_key == override.line and price.key == override.price and _meet(line, override)
+        ]
+        if not found:
+            detail = f"no line {override.line} of the contract has a price {override.price} on these days"
+            yield FieldError(f"{path}.price", "unknown", detail)
+        for price in found:
+            try:
+                parse_price(overridden(price.terms(), override.terms))
+            except InvalidPrice as invalid:
+                for error in invalid.errors:
+                    yield FieldError(f"{path}.{bracketed(error.path)}", error.code, error.detail)
+        for other in overrides[:index]:
+            same = (other.line, other.price) == (override.line, override.price)
+            if same and _overlap(other.starts_on, other.ends_on, override.starts_on, override.ends_on):
+                yield FieldError(path, "overlap", f"two overrides of {override.price} hold on the same days")
+
+
+def commitment_faults(
+    contract: Contract, commitments: Sequence[CommitmentDraft], lines: OfLines
+) -> Iterator[FieldError]:
+    yield from _doubles("commitments", commitments)
+    billing = min((INTERVALS.index(line.plan_version.plan.interval) for line, _ in lines), default=0)
+    for index, one in enumerate(commitments):
+        path = f"commitments[{index}]"
+        if one.kind not in CommitmentKind.values:
+            detail = f"a commitment is {', '.join(CommitmentKind.values[:-1])} or {CommitmentKind.values[-1]}"
+            yield FieldError(f"{path}.kind", "invalid", detail)
+        yield from _size_faults(path, one, contract)
+        yield from _overage_faults(path, one)
+        yield from _stretch_faults(f"{path}.interval", one, contract, billing)
+        yield from _scope_faults(path, one.applies_to, lines)
+        yield from _order_faults(path, "commitment", one.starts_on, one.ends_on)
+        if one.kind == CommitmentKind.QUANTITY:
+            if len(one.applies_to) != 1:
+                yield FieldError(f"{path}.applies_to", "invalid", "a committed quantity is of one price: name it")
+            yield from _units_faults(f"{path}.applies_to", one.applies_to, lines)
+
+
+def _size_faults(path: str, one: CommitmentDraft, contract: Contract) -> Iterator[FieldError]:
+    needed, other = ("quantity", "amount") if one.kind == CommitmentKind.QUANTITY else ("amount", "quantity")
+    if getattr(one, needed) is None:
+        yield FieldError(f"{path}.{needed}", "missing", f"a commitment of the kind {one.kind} needs its {needed}")
+    if getattr(one, other) is not None:
+        yield FieldError(f"{path}.{other}", "invalid", f"a commitment of the kind {one.kind} has no {other}")
+    yield from _money_faults(f"{path}.amount", one.amount, contract)
+    if one.quantity is not None and one.quantity < 0:
+        yield FieldError(f"{path}.quantity", "invalid", "a quantity is not negative")
+
+
+def _overage_faults(path: str, one: CommitmentDraft) -> Iterator[FieldError]:
+    if one.overage_factor is None:
+        return
+    if one.overage_factor < 1:
+        yield FieldError(f"{path}.overage_factor", "invalid", "an overage factor is at least 1")
+    if one.kind == CommitmentKind.CAP:
+        yield FieldError(f"{path}.overage_factor", "invalid", "nothing is charged beyond a cap")
+
+
+def _stretch_faults(path: str, one: CommitmentDraft, contract: Contract, billing: int) -> Iterator[FieldError]:
+    """The stretches a commitment is counted in are whole billing periods, and come to an end."""
+    if not one.interval:
+        return
+    if one.kind == CommitmentKind.QUANTITY:
+        yield FieldError(path, "invalid", "a committed quantity is for each interval of its price; give the price one")
+    elif one.interval not in INTERVALS:
+        yield FieldError(path, "invalid", f"interval is one of {', '.join(INTERVALS)}")
+    elif INTERVALS.index(one.interval) < billing:
+        detail = f"the contract is billed by the {INTERVALS[billing]}, so a commitment is at least as long"
+        yield FieldError(path, "invalid", detail)
+    elif one.interval == "term" and contract.ends_on is None and one.ends_on is None:
+        detail = "the contract has no end, so its term has none; give the commitment an interval, or an until"
+        yield FieldError(path, "invalid", detail)
+
+
+def grant_faults(contract: Contract, grants: Sequence[GrantDraft], lines: OfLines) -> Iterator[FieldError]:
+    yield from _doubles("credits", grants)
+    for index, grant in enumerate(grants):
+        path = f"credits[{index}]"
+        if grant.kind not in GrantKind.values:
+            yield FieldError(f"{path}.kind", "invalid", f"a grant is {' or '.join(GrantKind.values)}")
+        if grant.amount <= 0:
+            yield FieldError(f"{path}.amount", "invalid", "a grant is above zero")
+        else:
+            yield from _money_faults(f"{path}.amount", grant.amount, contract)
+        yield from _scope_faults(path, grant.applies_to, lines)
+        if grant.expires_on is not None and grant.expires_on <= grant.starts_on:
+            yield FieldError(f"{path}.expires_on", "order", "a grant expires after it begins")
+
+
+def _doubles(name: str, terms: Sequence[Any]) -> Iterator[FieldError]:
+    seen: set[str] = set()
+    for index, term in enumerate(terms):
+        if term.key in seen:
+            yield FieldError(f"{name}[{index}].key", "duplicate", f"the key {term.key} is there twice")
+        seen.add(term.key)
+
+
+def _scope_faults(path: str, keys: Sequence[str], lines: OfLines) -> Iterator[FieldError]:
+    known = {price.key for _, prices in lines for price in prices}
+    for key in keys:
+        if key not in known:
+            yield FieldError(f"{path}.applies_to", "unknown", f"no line of the contract has a price {key}")
+
+
+def _units_faults(path: str, keys: Sequence[str], lines: OfLines) -> Iterator[FieldError]:
+    """Units are of prices that charge for a quantity of use."""
+    if not keys:
+        yield FieldError(path, "missing", "units are of a price: name it")
+    for price in (price for _, prices in lines for price in prices if price.key in keys):
+        try:
+            counts = price.kind == PriceKind.USAGE and price.rule().counts_units and not price.window
+        except InvalidPrice:
+            continue  # said elsewhere
+        if not counts:
+            detail = f"{price.key} is {price.get_model_display()}, which charges for no quantity of use"
+            yield FieldError(path, "invalid", detail)
+
+
+def _order_faults(path: str, what: str, starts_on: dt.date, ends_on: dt.date | None) -> Iterator[FieldError]:
+    if ends_on is not None and ends_on <= starts_on:
+        article = "an" if what[0] in "aeiou" else "a"
+        yield FieldError(f"{path}.until", "order", f"{article} {what} ends after it starts")
+
+
+def _money_faults(path: str, amount: Decimal | None, contract: Contract) -> Iterator[FieldError]:
+    if amount is None:
+        return
+    places = minor_places(contract.currency)
+    if amount < 0:
+        yield FieldError(path, "invalid", "an amount is not negative")
+    elif quantize(amount, places) != amount:
+        yield FieldError(path, "precision", f"an amount in {contract.currency} has at most {places} decimals")
+
+
+def _meet(line: LineDraft, override: OverrideDraft) -> bool:
+    return _overlap(line.starts_on, line.ends_on, override.starts_on, override.ends_on)
+
+
+def _overlap(one: dt.date, one_until: dt.date | None, other: dt.date, other_until: dt.date | None) -> bool:
+    return (one_until is None or other < one_until) and (other_until is None or one < other_until)
