@@ -95,7 +95,7 @@ def faults(contract: Contract, terms: TermsDraft, surroundings: Surroundings | N
     prices = around.prices(line.plan_version.pk for line in terms.lines)
     found = [*_contract_faults(contract), *_line_faults(contract, terms.lines)]
     of_lines = [(line, prices[line.plan_version.pk]) for line in terms.lines]
-    found += discount_faults(terms.discounts, of_lines)
+    found += discount_faults(contract, terms.discounts, of_lines)
     found += override_faults(terms.overrides, of_lines)
     found += commitment_faults(contract, terms.commitments, of_lines)
     found += grant_faults(contract, terms.credits, of_lines)

@@ -22,7 +22,7 @@ OfLines = Sequence[tuple[LineDraft, Sequence[Price]]]
 INTERVALS = ("day", "week", "month", "quarter", "half_year", "year", "term")
 
 
-def discount_faults(discounts: Sequence[DiscountDraft], lines: OfLines) -> Iterator[FieldError]:
+def discount_faults(contract: Contract, discounts: Sequence[DiscountDraft], lines: OfLines) -> Iterator[FieldError]:
     yield from _doubles("discounts", discounts)
     for index, discount in enumerate(discounts):
         path = f"discounts[{index}]"
@@ -31,8 +31,7 @@ def discount_faults(discounts: Sequence[DiscountDraft], lines: OfLines) -> Itera
         if discount.value < 0 or (discount.kind == DiscountKind.PERCENT and discount.value > 100):
             detail = "a discount is not negative, and at most 100 percent"
             yield FieldError(f"{path}.value", "invalid", detail)
-        if discount.total is not None and discount.total < 0:
-            yield FieldError(f"{path}.total", "invalid", "what a discount takes off in all is not negative")
+        yield from _money_faults(f"{path}.total", discount.total, contract)
         yield from _scope_faults(path, discount.applies_to, lines)
         if discount.kind == DiscountKind.QUANTITY:
             yield from _units_faults(f"{path}.applies_to", discount.applies_to, lines)

@@ -355,6 +355,8 @@ class Agreement:
 
     def _spans(self, line: LineTerms, price: PriceTerms) -> Iterator[Said]:
         starts_at, ends_at = _midnight(line.days.start, self.zone), self._end_of(line.days)
+        if ends_at is not None and ends_at <= starts_at:
+            return  # the contract has come to end before the line began
         opens = line.days == self._first_of(line.key).days
         trial_ends_at = self._trial_end(line.key)
         others = [one for one in self.overrides if one.line == line.key and one.price == price.key]
