@@ -15,10 +15,13 @@ from revops.benchmarks.sample import SOURCE, TYPE, Load
 from revops.models import Scope
 
 
-def found(load: Load, starts_on: dt.date, at: dt.datetime) -> str:
-    """A plan on two meters, and a customer with a contract for each of the load's; returns the secret of a key."""
-    seller, _ = Seller.objects.get_or_create(key="bench", defaults={"name": "Bench Inc"})
-    Source.objects.get_or_create(key=SOURCE)
+def source() -> Source:
+    made, _ = Source.objects.get_or_create(key=SOURCE)
+    return made
+
+
+def plan_of(at: dt.datetime) -> Plan:
+    """A plan of a base fee and two meters, published."""
     Meter.objects.get_or_create(key="requests", defaults={"event_type": TYPE, "aggregation": "count"})
     tokens = {"event_type": TYPE, "aggregation": "sum", "value": "tokens", "group_by": ["model"]}
     Meter.objects.get_or_create(key="tokens", defaults=tokens)
@@ -31,7 +34,14 @@ def found(load: Load, starts_on: dt.date, at: dt.datetime) -> str:
             PriceDraft("tokens", PriceKind.USAGE, {"model": "graduated", "tiers": tiers}, meter="tokens"),
         ]
         publish(draft_version(plan, currency="USD", prices=prices, at=at), at=at)
-    version = plan.versions.get()
+    return plan
+
+
+def found(load: Load, starts_on: dt.date, at: dt.datetime) -> str:
+    """A plan on two meters, and a customer with a contract for each of the load's; returns the secret of a key."""
+    seller, _ = Seller.objects.get_or_create(key="bench", defaults={"name": "Bench Inc"})
+    source()
+    version = plan_of(at).versions.get()
     for number in range(load.customers):
         key = f"{load.prefix}-{number:05d}"
         customer = Customer.objects.create(key=key, name=key)

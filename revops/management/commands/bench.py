@@ -10,11 +10,13 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from tqdm import tqdm
 
-from revops.benchmarks import ingest, usage
+from revops.benchmarks import bill_run, ingest, usage
 from revops.benchmarks.sending import UnableToSend
 from revops.embedded.commands import DatabaseCommand
 from revops.serving import WORKERS, UnableToServe
 from revops.simulation.databases import UnableToClone
+
+SIZES = {"ingest": ingest.SIZE, "usage": usage.SIZE, "bill_run": bill_run.SIZE}
 
 
 class Command(DatabaseCommand):
@@ -22,22 +24,29 @@ class Command(DatabaseCommand):
     json_result = True
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("what", choices=["ingest", "usage"])
-        parser.add_argument("--size", type=int, help="Events; ingest: 200,000, usage: 1,000,000 (and a hundredth).")
+        parser.add_argument("what", choices=sorted(SIZES))
+        parser.add_argument(
+            "--size",
+            type=int,
+            help="Events; ingest: 200,000, usage: 1,000,000 (and 1 %%). bill_run: 10,000 customers (and 10 %%).",
+        )
         parser.add_argument("--workers", type=int, default=WORKERS, help="Web server processes, and senders.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         at = timezone.now()
-        size = options["size"] or {"ingest": ingest.SIZE, "usage": usage.SIZE}[options["what"]]
+        size = options["size"] or SIZES[options["what"]]
         if size < 1 or options["workers"] < 1:
             raise CommandError("--size and --workers are at least 1.")
         try:
             if options["what"] == "ingest":
                 result = ingest.measure(size, options["workers"], at, self.say)
+            elif options["what"] == "bill_run":
+                with self.progress(size + size // bill_run.FEWER, "billing", "customers") as bar:
+                    result = bill_run.measure(size, at, self.say, partial(advance, bar))
             else:
                 with self.progress(size + size // usage.FEWER, "ingesting", "events") as bar:
                     result = usage.measure(size, options["workers"], at, self.say, partial(advance, bar))
-        except (UnableToSend, UnableToServe, UnableToClone) as error:
+        except (UnableToSend, UnableToServe, UnableToClone, bill_run.Unbilled) as error:
             raise CommandError(str(error)) from error
         self.finish(result, "\n".join(f"{name}: {shown(value)}" for name, value in result.items()), options["json"])
         if any(result.get(name) for name in ("lost", "doubled", "miscounted")):
