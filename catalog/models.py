@@ -414,9 +414,9 @@ class PriceTier(models.Model):
             rest = {} if self.unit_amount is None else {"unit_amount": self.unit_amount}
             return {"up_to": self.up_to, "unit_amounts": dict(self.unit_amounts), **rest}
         terms: dict[str, Any] = {"up_to": self.up_to, "flat_amount": self.flat_amount}
-        if model == PriceModel.GRADUATED_PERCENTAGE:
-            return {**terms, "rate_percent": self.rate_percent}
         if model == PriceModel.STAIRSTEP:
             return terms
         capped = {} if self.cap_amount is None else {"cap_amount": self.cap_amount}
+        if model == PriceModel.GRADUATED_PERCENTAGE:
+            return {**terms, "rate_percent": self.rate_percent, **capped}
         return {**terms, "unit_amount": self.unit_amount, **capped}

@@ -47,6 +47,8 @@ _MAX_PLACES = 200  # digits on either side of the decimal point; money and usage
 
 # Where the currency list differs from how the currency is used: the ariary has fifths, no decimal part.
 _PLACES_OVERRIDES = {"MGA": 0}
+# ISO 4217 codes of metals, units of account and tests: nothing is billed in them, and they have no minor unit.
+_NO_CURRENCIES = frozenset(["XAG", "XAU", "XBA", "XBB", "XBC", "XBD", "XDR", "XPD", "XPT", "XSU", "XTS", "XUA", "XXX"])
 
 
 class UnknownCurrency(ValueError):
@@ -101,7 +103,7 @@ def minor_places(currency: str) -> int:
     if currency in _PLACES_OVERRIDES:
         return _PLACES_OVERRIDES[currency]
     known = CURRENCIES.get(currency)
-    if known is None:
+    if known is None or currency in _NO_CURRENCIES:
         raise UnknownCurrency(f"{currency!r} is not a currency code; use an ISO 4217 code such as EUR")
     return len(str(known.sub_unit)) - 1
 

@@ -293,7 +293,8 @@ def first_period_end(calendar: BillingCalendar, starts_at: datetime, stub: Stub 
     """The end of a first period that may start off the grid of the calendar's plain unit.
 
     A short stub runs to the first boundary on a later local date and counts as one unit of the interval; a
-    long one gets one unit more. The rest of the interval's count is added on the grid of single units.
+    long one, for a start on the date of no boundary, gets one unit more. The rest of the interval's count is
+    added on the grid of single units.
     """
     units = BillingCalendar(
         Interval(calendar.interval.unit),
@@ -304,9 +305,10 @@ def first_period_end(calendar: BillingCalendar, starts_at: datetime, stub: Stub 
         calendar.time_of_day,
         calendar.overflow,
     )
-    tomorrow = local_midnight(local_date(starts_at, calendar.zone) + timedelta(days=1), calendar.zone)
+    today = local_date(starts_at, calendar.zone)
+    tomorrow = local_midnight(today + timedelta(days=1), calendar.zone)
     index = units.index_at(tomorrow, inclusive=False) + 1
-    on_grid = units.boundary(units.index_at(starts_at)) == as_utc(starts_at)
+    on_grid = local_date(units.boundary(index - 1), calendar.zone) == today
     extra = 1 if stub == "long" and not on_grid else 0
     return units.boundary(index + calendar.interval.count - 1 + extra)
 

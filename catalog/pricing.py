@@ -35,11 +35,12 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class RateTier:
-    """A tier of amounts of money, priced in percent."""
+    """A tier of amounts of money, priced in percent; `cap_amount` limits what the percentage comes to."""
 
     up_to: Decimal | None
     rate_percent: Decimal = ZERO
     flat_amount: Decimal = ZERO
+    cap_amount: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,10 +379,15 @@ def _percentage(fields: _Fields) -> Percentage:
 
 
 def _graduated_percentage(fields: _Fields) -> GraduatedPercentage:
-    rows = fields.rows("tiers", {"up_to", "rate_percent", "flat_amount"})
+    rows = fields.rows("tiers", {"up_to", "rate_percent", "flat_amount", "cap_amount"})
     return GraduatedPercentage(
         tuple(
-            RateTier(row.number("up_to"), row.number("rate_percent") or ZERO, row.number("flat_amount") or ZERO)
+            RateTier(
+                row.number("up_to"),
+                row.number("rate_percent") or ZERO,
+                row.number("flat_amount") or ZERO,
+                row.number("cap_amount"),
+            )
             for row in rows
         )
     )

@@ -60,15 +60,18 @@ def charge_increment(
     quantity: Decimal,
     currency: str | None,
     *,
+    tier_quantity: Decimal | None = None,
     rounding: Rounding | None = None,
 ) -> Charge:
     """What `quantity` more costs after `prior_quantity`: the difference of two rounded cumulative amounts.
 
-    It can be negative, where more usage moves everything into a cheaper tier.
+    It can be negative, where more usage moves everything into a cheaper tier. `tier_quantity` chooses the tier of
+    both, as in `charge`.
     """
     with exact_arithmetic():
-        cumulative = charge(rule, prior_quantity + quantity, currency, rounding=rounding)
-        prior = charge(rule, prior_quantity, currency, rounding=rounding)
+        after = prior_quantity + quantity
+        cumulative = charge(rule, after, currency, tier_quantity=tier_quantity, rounding=rounding)
+        prior = charge(rule, prior_quantity, currency, tier_quantity=tier_quantity, rounding=rounding)
         counted = Step(f"already counted for {spoken(prior_quantity)} units", None, None, -prior.amount)
         return Charge(cumulative.amount - prior.amount, (*cumulative.steps, counted))
 
@@ -79,13 +82,27 @@ def charge_windows(
     currency: str | None,
     *,
     combine: Combine = "rate_each_bucket",
+    window_rounding: Rounding | None = None,
     rounding: Rounding | None = None,
 ) -> Charge:
-    """The price of the quantities of windows of time: the sum of their prices, or the price of their sum."""
+    """The price of the quantities of windows of time: the sum of their prices, or the price of their sum.
+
+    `window_rounding` rounds the price of each window before they are added.
+    """
     if combine == "sum_then_rate":
         return charge(rule, exact_sum(quantities), currency, rounding=rounding)
-    parts = [part for quantity in quantities if quantity for part in quantity_parts(rule, quantity, None)]
-    return _settled(_together(parts), rule, rounding or _rounding(currency))
+    windows = [quantity_parts(rule, quantity, None) for quantity in quantities if quantity]
+    parts = _together(part for window in windows for part in window)
+    if window_rounding is not None:
+        rest = sum((_rest(window, window_rounding) for window in windows), Fraction(0))
+        parts.append(Part(f"each window rounded to {window_rounding.places} places", None, None, rest))
+    return _settled(parts, rule, rounding or _rounding(currency))
+
+
+def _rest(window: Iterable[Part], rounding: Rounding) -> Fraction:
+    """What rounding adds to the price of one window."""
+    total = sum((part.amount for part in window), Fraction(0))
+    return Fraction(rounding.of(total)) - total
 
 
 def _together(parts: Iterable[Part]) -> list[Part]:

@@ -110,7 +110,10 @@ def spread_over(
     spread: Spread = "largest_remainder",
     share_rounding: Rounding | None = None,
 ) -> list[Decimal]:
-    """The part of an amount that each line bears, in line order, by what is left of each."""
+    """The part of an amount that each line bears, in line order, by what is left of each.
+
+    The largest remainder counts in units of `share_rounding`, else `rounding`, or of the amount where it is finer.
+    """
     if not amount:
         return [ZERO for _ in left]
     if spread == "sequential":
@@ -121,6 +124,7 @@ def spread_over(
             amount -= share
         return shares
     if spread == "largest_remainder":
-        return split(amount, left, max(rounding.places if rounding else 0, decimals(amount)))
+        unit = share_rounding or rounding
+        return split(amount, left, max(unit.places if unit else 0, decimals(amount)))
     base = Fraction(exact_sum(left))
     return [rounded(Fraction(amount) * Fraction(room) / base, share_rounding) for room in left]

@@ -4,8 +4,9 @@ Half-open local days unless told otherwise: the first day of use counts, the day
 share stays an exact fraction until the amount is rounded.
 """
 
+from calendar import monthrange
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
@@ -13,8 +14,8 @@ from typing import Literal
 from catalog.money import ZERO, Rounding, exact_arithmetic, rounded
 from catalog.periods import Period, as_utc, local_date
 
-DayCount = Literal["days", "seconds", "fixed_month_days"]
 Proration = Literal["days", "utc_days", "seconds", "fixed_months"]
+MonthCount = Literal["month_actual", "month_30_actual_days", "month_30_360"]
 NetRounding = Literal["sum_of_rounded", "rounded_difference"]
 
 
@@ -79,6 +80,18 @@ def share_of_whole(part: Period, whole: Period, zone: tzinfo, method: Proration 
     where = UTC if method == "utc_days" else zone
     rule: Literal["days", "seconds"] = "seconds" if method == "seconds" else "days"
     return share_of_period(part.starts_at, part.ends_at, whole.starts_at, whole.ends_at, where, rule)
+
+
+def share_of_month(first_day: date, last_day: date, method: MonthCount) -> Share:
+    """The part of one month from its `first_day` of use to its `last_day`, both included.
+
+    Over the days of the month, over 30, or over 30 with the last day of the month counted as day 30.
+    """
+    length = monthrange(last_day.year, last_day.month)[1]
+    if (first_day.year, first_day.month) != (last_day.year, last_day.month):
+        raise ValueError(f"{first_day} and {last_day} are not days of one month")
+    first, last = (30 if method == "month_30_360" and day.day == length else day.day for day in (first_day, last_day))
+    return Share(Decimal(last - first + 1), Decimal(length if method == "month_actual" else 30))
 
 
 def prorate(amount: Decimal, share: Share, rounding: Rounding | None, full_periods: int = 0) -> Decimal:

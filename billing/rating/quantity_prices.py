@@ -69,7 +69,9 @@ def _modelled(rule: PriceRule, units: Fraction, chosen_by: Fraction) -> list[Par
             return _graduated(tiers, units)
         case GraduatedPercentage(tiers):
             return _graduated(
-                [Tier(tier.up_to, tier.rate_percent, tier.flat_amount) for tier in tiers], units, _PERCENT
+                [Tier(tier.up_to, tier.rate_percent, tier.flat_amount, tier.cap_amount) for tier in tiers],
+                units,
+                _PERCENT,
             )
         case Volume(tiers):
             return _volume(tiers, units, chosen_by)

@@ -102,13 +102,13 @@ def _tax_line(
     if behavior == "inclusive" and inclusive_rounding == "net":
         with exact_arithmetic():
             tax = base - rounded(Fraction(base) - exact, rounding)
-        shares = _split_tax(tax, line.rates, rounding)
+        shares = _split_tax(tax, by_rate, rounding)
     elif round_per == "rate":
         shares = [rounded(share, rounding) for share in by_rate]
         tax = exact_sum(shares)
     else:
         tax = rounded(exact, rounding)
-        shares = _split_tax(tax, [decimal_of(rate) for rate in exact_rates], rounding)
+        shares = _split_tax(tax, by_rate, rounding)
     with exact_arithmetic():
         net = base - tax if behavior == "inclusive" else base
     if exempt:
@@ -125,8 +125,10 @@ def _rate_factors(rates: Sequence[Decimal], compound: bool) -> list[Fraction]:
     return factors
 
 
-def _split_tax(tax: Decimal, rates: Sequence[Decimal], rounding: Rounding | None) -> list[Decimal]:
-    """The tax of a line as the parts of its rates, so that they sum back."""
-    if not tax:
-        return [ZERO for _ in rates]
-    return split(tax, rates, max(rounding.places if rounding else 0, decimals(tax)))
+def _split_tax(tax: Decimal, by_rate: Sequence[Fraction], rounding: Rounding | None) -> list[Decimal]:
+    """The tax of a line as the parts of its rates; where it is rounded, so that they sum back."""
+    if not tax or not any(by_rate):
+        return [ZERO for _ in by_rate]
+    if rounding is None:
+        return [decimal_of(part) for part in by_rate]
+    return split(tax, [decimal_of(abs(part)) for part in by_rate], max(rounding.places, decimals(tax)))

@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 from billing.metering.aggregation import (
-    Partial,
     Sample,
     active_values,
     fold,
@@ -16,15 +15,29 @@ from billing.metering.aggregation import (
     keep_latest,
     matches,
     value_or_none,
+    window_of,
 )
 from billing.metering.readings import read_text, read_value
 from billing.rating.charges import converted
-from catalog.money import ZERO, exact_sum
+from catalog.money import ZERO, exact_sum, rounded
 from catalog.periods import Period
 from catalog.pricing import UnitConversion
-from tests.golden.vocabulary import Input, Outcome, adapts, instant, number, optional, rounding, zone
+from tests.golden.vocabulary import (
+    ADAPTERS,
+    INFORMATIONAL,
+    Adapter,
+    Input,
+    Outcome,
+    adapts,
+    chosen,
+    instant,
+    number,
+    optional,
+    rounding,
+    zone,
+)
 
-KEYS = (
+KEYS = {
     "aggregation",
     "period_start",
     "period_end",
@@ -41,7 +54,7 @@ KEYS = (
     "group_by",
     "window",
     "timezone",
-)
+}
 EVENT_KEYS = {"timestamp", "value", "id", "operation", "properties", "stored_at", "subject"}
 DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 COMPARISONS: dict[str, Callable[[datetime, datetime], bool]] = {
@@ -52,6 +65,8 @@ COMPARISONS: dict[str, Callable[[datetime, datetime], bool]] = {
 }
 MICROSECOND = timedelta(microseconds=1)
 Event = dict[str, Any]
+Pairs = list[tuple[Event, Sample]]
+Value = Callable[[Input, Pairs, Period], Decimal | None]
 
 
 def duration(text: str) -> timedelta:
@@ -71,7 +86,7 @@ def period_of(input: Input) -> Period:
 def sample(event: Event, clock: int, value_property: str | None = None) -> Sample:
     """An event as the meter reads it; a value that is missing or not a number counts as none."""
     assert set(event) <= EVENT_KEYS, event
-    assert event.get("operation", "add") in ("add", "remove"), event
+    assert event.get("operation") in (None, "add", "remove"), event
     read = read_value(event, "value")
     text = read_text(event, "value") if value_property is None else read_text(data(event), value_property)
     return Sample(
@@ -86,18 +101,17 @@ def sample(event: Event, clock: int, value_property: str | None = None) -> Sampl
 
 def data(event: Event) -> Event:
     """The properties of an event, with its top-level keys behind them."""
-    return {**event, **event.get("properties", {})}
+    return {**event, **(event.get("properties") or {})}
 
 
-def in_scope(input: Input) -> list[tuple[Event, Sample]]:
+def in_scope(input: Input) -> Pairs:
     """The events that are aggregated: deduplicated, inside the period, through the filters; in list order."""
     property_ = input.get("value_property")
     pairs = [(event, sample(event, clock, property_)) for clock, event in enumerate(input["events"])]
-    if "dedup" in input:
-        assert input["dedup"] == "by_id_keep_latest", input["dedup"]
+    if chosen(input, "dedup", "none", "by_id_keep_latest") != "none":
         kept = keep_latest(one for _, one in pairs)
         pairs = [(event, one) for event, one in pairs if any(one is other for other in kept)]
-    period, filters = period_of(input), input.get("filter", {})
+    period, filters = period_of(input), input.get("filter") or {}
     return [
         (event, one)
         for event, one in pairs
@@ -107,99 +121,115 @@ def in_scope(input: Input) -> list[tuple[Event, Sample]]:
 
 def stored_in_time(input: Input, event: Event) -> bool:
     stored_at = instant(event.get("stored_at") or event["timestamp"])
-    limits = input.get("stored_at_filter", {})
+    limits = input.get("stored_at_filter") or {}
     return all(COMPARISONS[name](stored_at, instant(limit)) for name, limit in limits.items())
 
 
-def ending(input: Input, partials: Partial, period: Period) -> Decimal | None:
-    """The value as the case wants it: rounded, not below zero where it says so, null or zero where empty."""
-    assert input.get("empty_result", "zero") in ("zero", "null"), input
-    assert input.get("negative_result", "clamp_to_zero") == "clamp_to_zero", input
-    initial = optional(input.get("initial_value"))
-    to = rounding(input.get("rounding"))
-    value = value_or_none(name_of(input), partials, period, initial=initial, rounding=to)
+def aggregates(kind: str, *keys: str) -> Callable[[Value], Value]:
+    """Register what gives a kind its value: over the period, and over each of its groups and windows."""
+
+    def register(value: Value) -> Value:
+        def run(input: Input) -> Outcome:
+            period, pairs = period_of(input), in_scope(input)
+            outcome: dict[str, Any] = {"value": ending(input, value(input, pairs, period))}
+            if input.get("group_by"):
+                grouped = groups(pairs, input["group_by"])
+                outcome["groups"] = {
+                    name: ending(input, value(input, group, period)) for name, group in grouped.items()
+                }
+            if input.get("window"):
+                windows = in_windows(input, pairs, period)
+                outcome["windows"] = [
+                    {
+                        "start": window.starts_at,
+                        "end": window.ends_at,
+                        "value": ending(input, value(input, windows[window], window)),
+                    }
+                    for window in sorted(windows)
+                ]
+            return outcome
+
+        ADAPTERS[kind] = Adapter(run, INFORMATIONAL | KEYS | set(keys))
+        return value
+
+    return register
+
+
+def ending(input: Input, value: Decimal | None) -> Decimal | None:
+    """The value as the case wants it: not below zero where it says so, null or zero where nothing was there."""
+    empty = "null" if input.get("empty_result", "") is None else chosen(input, "empty_result", "zero", "null")
     if value is None:
-        return None if input.get("empty_result") == "null" else ZERO
-    return max(ZERO, value) if "negative_result" in input else value
+        return None if empty == "null" else ZERO
+    return max(ZERO, value) if chosen(input, "negative_result", "as_is", "clamp_to_zero") != "as_is" else value
 
 
-def name_of(input: Input) -> str:
-    return "sum" if input["aggregation"] == "sum_with_multiplier" else str(input["aggregation"])
-
-
-def aggregated(input: Input, samples: Iterable[Sample]) -> Decimal | None:
-    period = period_of(input)
-    return ending(input, fold(name_of(input), samples, period), period)
-
-
-def aggregation(input: Input) -> Outcome:
-    pairs = in_scope(input)
-    if "window" in input:
-        assert "group_by" not in input
-        samples = [one for _, one in pairs]
-        length = duration(input["window"])
-        folded = fold_windows(input["aggregation"], samples, period_of(input), length, zone(input))
-        return {
-            "windows": [
-                {"start": window.starts_at, "end": window.ends_at, "value": ending(input, partial, window)}
-                for window, partial in folded.items()
-            ]
-        }
-    if "group_by" in input:
-        return {"groups": {name: aggregated(input, group) for name, group in groups(input, pairs).items()}}
-    return {"value": aggregated(input, [one for _, one in pairs])}
-
-
-def groups(input: Input, pairs: list[tuple[Event, Sample]]) -> dict[str, list[Sample]]:
-    grouped: dict[str, list[Sample]] = {}
+def groups(pairs: Pairs, by: str) -> dict[str, Pairs]:
+    grouped: dict[str, Pairs] = {}
     for event, one in pairs:
-        name = read_text(data(event), input["group_by"])
-        grouped.setdefault(name if isinstance(name, str) else "null", []).append(one)
+        name = read_text(data(event), by)
+        grouped.setdefault(name if isinstance(name, str) else "null", []).append((event, one))
     return grouped
 
 
-for known in ("count", "sum", "min", "max", "avg", "latest", "weighted_sum"):
-    adapts(known, *KEYS)(aggregation)
+def in_windows(input: Input, pairs: Pairs, period: Period) -> dict[Period, Pairs]:
+    windows: dict[Period, Pairs] = {}
+    for event, one in pairs:
+        window = window_of(one.at, duration(input["window"]), zone(input)).overlap(period)
+        assert window is not None
+        windows.setdefault(window, []).append((event, one))
+    return windows
 
 
-@adapts("unique_count", *KEYS, "value_property", "initial_active")
-def unique_count(input: Input) -> Outcome:
+def folded(input: Input, name: str, samples: Iterable[Sample], period: Period, to: Any = None) -> Decimal | None:
+    initial = optional(input.get("initial_value"))
+    return value_or_none(name, fold(name, samples, period), period, initial=initial, rounding=to)
+
+
+def folds(input: Input, pairs: Pairs, period: Period) -> Decimal | None:
+    samples = [one for _, one in pairs]
+    return folded(input, input["aggregation"], samples, period, rounding(input.get("rounding")))
+
+
+for known in ("count", "sum", "min", "max", "avg", "latest"):
+    aggregates(known)(folds)
+
+
+@aggregates("weighted_sum")
+def weighted_sum(input: Input, pairs: Pairs, period: Period) -> Decimal | None:
+    """What changes at an inclusive end weighs nothing, and the period is no longer for it."""
+    half_open = Period(period.starts_at, min(period.ends_at, instant(input["period_end"])))
+    return folds(input, [(event, one) for event, one in pairs if half_open.contains(one.at)], half_open)
+
+
+@aggregates("unique_count", "value_property", "initial_active")
+def unique_count(input: Input, pairs: Pairs, period: Period) -> Decimal | None:
     """Distinct values of a property, or what additions and removals leave active at the end."""
-    moves = "initial_active" in input or any("operation" in event for event in input["events"])
-    if "value_property" in input or not moves:
-        assert not input.get("initial_active"), input
-        return aggregation(input)
-    assert "window" not in input and "group_by" not in input, input
-    active = active_values([one for _, one in in_scope(input)], input.get("initial_active", []))
-    return {"value": len(active)}
+    if input.get("value_property"):
+        return folds(input, pairs, period)
+    return Decimal(len(active_values([one for _, one in pairs], input.get("initial_active") or [])))
 
 
-@adapts("sum_with_multiplier", *KEYS, "multiplier")
-def sum_with_multiplier(input: Input) -> Outcome:
-    total = aggregated({**input, "rounding": None}, [one for _, one in in_scope(input)])
-    assert total is not None
+@aggregates("sum_with_multiplier", "multiplier")
+def sum_with_multiplier(input: Input, pairs: Pairs, period: Period) -> Decimal | None:
+    total = folded(input, "sum", [one for _, one in pairs], period)
+    if total is None:
+        return None
     multiplied = converted(total, UnitConversion("multiply", number(input["multiplier"])))
-    to = rounding(input.get("rounding"))
-    return {"value": multiplied if to is None else to.of(multiplied)}
+    return rounded(multiplied, rounding(input.get("rounding")))
 
 
-@adapts("bucketed_max", *KEYS, "bucket", "bucket_group_by")
-def bucketed_max(input: Input) -> Outcome:
-    by = input.get("bucket_group_by")
-    pairs = in_scope(input)
-    grouped = groups({"group_by": by}, pairs) if by else {"": [one for _, one in pairs]}
+@aggregates("bucketed_max", "bucket", "bucket_group_by")
+def bucketed_max(input: Input, pairs: Pairs, period: Period) -> Decimal | None:
+    by, length = input.get("bucket_group_by"), duration(input["bucket"])
     peaks = [
-        value_or_none("max", partial, window) or ZERO
-        for group in grouped.values()
-        for window, partial in fold_windows(
-            "max", group, period_of(input), duration(input["bucket"]), zone(input)
-        ).items()
+        peak
+        for group in (groups(pairs, by) if by else {"": pairs}).values()
+        for window, partial in fold_windows("max", [one for _, one in group], period, length, zone(input)).items()
+        if (peak := value_or_none("max", partial, window)) is not None
     ]
-    total, to = exact_sum(peaks), rounding(input.get("rounding"))
-    return {"value": total if to is None else to.of(total)}
+    return rounded(exact_sum(peaks), rounding(input.get("rounding"))) if peaks else None
 
 
 @adapts("round", "aggregation", "value", "rounding")
 def round_(input: Input) -> Outcome:
-    to = rounding(input["rounding"])
-    return {"value": number(input["value"]) if to is None else to.of(number(input["value"]))}
+    return {"value": rounded(number(input["value"]), rounding(input.get("rounding")))}

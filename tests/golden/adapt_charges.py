@@ -13,10 +13,9 @@ from billing.rating.charges import (
     converted,
 )
 from billing.rating.event_prices import PricedEvent
-from catalog.money import exact_sum
+from catalog.money import exact_sum, rounded
 from catalog.pricing import PriceRule, UnitConversion, parse_price
-from tests.golden.unsupported import KINDS
-from tests.golden.vocabulary import ADAPTERS, Input, Outcome, adapts, number, optional, rounding
+from tests.golden.vocabulary import ADAPTERS, Input, Outcome, adapts, chosen, number, optional, rounding
 
 QUANTITY = ("model", "quantity", "prior_quantity", "rounding")
 UNITS = ("free_units", "unit_conversion", "zero_quantity")
@@ -58,27 +57,29 @@ def price(input: Input) -> PriceRule:
     fields: dict[str, Any] = {name: value for name, value in input.items() if name not in OF_THE_USE}
     if "free_units" in fields:
         fields["included_units"] = fields.pop("free_units")
-    if "tiers" in fields:
+    if fields["model"] == "percentage" and fields.get("rate_percent") is None:
+        fields["rate_percent"] = "0"
+    if fields.get("tiers"):
         *tiers, last = fields["tiers"]
         fields["tiers"] = [*tiers, {**last, "up_to": None}]
     return parse_price(fields)
 
 
 def quantity_model(input: Input) -> Outcome:
-    quantity, to = number(input["quantity"]), rounding(input.get("rounding"))
-    if "prior_quantity" in input:
-        done = charge_increment(price(input), number(input["prior_quantity"]), quantity, None, rounding=to)
-    else:
-        chosen_by = optional(input.get("quantity_for_tier"))
-        done = charge(price(input), quantity, None, tier_quantity=chosen_by, rounding=to)
-    return outcome(done)
+    """A flat price may come without a quantity."""
+    rule, quantity = price(input), number(input.get("quantity", "0"))
+    prior, chosen_by = optional(input.get("prior_quantity")), optional(input.get("quantity_for_tier"))
+    to = rounding(input.get("rounding"))
+    if prior is None:
+        return outcome(charge(rule, quantity, None, tier_quantity=chosen_by, rounding=to))
+    return outcome(charge_increment(rule, prior, quantity, None, tier_quantity=chosen_by, rounding=to))
 
 
 def event_model(input: Input) -> Outcome:
     to = rounding(input.get("rounding"))
-    if "prior_amount" in input:
+    prior = optional(input.get("prior_amount"))
+    if prior is not None:
         amounts = exact_sum(number(amount) for amount in input["event_amounts"])
-        prior = number(input["prior_amount"])
         return outcome(charge_increment(price(input), prior, amounts, None, rounding=to))
     events = [event(value) for value in input.get("events", input.get("event_amounts", []))]
     return outcome(charge_events(price(input), events, None, rounding=to))
@@ -87,7 +88,7 @@ def event_model(input: Input) -> Outcome:
 def event(value: Any) -> PricedEvent:
     if isinstance(value, dict):
         assert set(value) <= {"value", "dimension"}, value
-        return PricedEvent(number(value["value"]), value["dimension"])
+        return PricedEvent(number(value["value"]), value.get("dimension"))
     return PricedEvent(number(value))
 
 
@@ -104,24 +105,25 @@ for model, own in EVENT_FIELDS.items():
 
 @adapts("bucketed", "model", "buckets", "combine", "pricing", "rounding")
 def bucketed(input: Input) -> Outcome:
+    """A rounding of the pricing is that of a bucket, or of the sum where that is priced."""
     pricing = input["pricing"]
     assert set(pricing) <= ADAPTERS[pricing["model"]].keys - {"quantity", "prior_quantity"}, pricing
     quantities = [number(bucket) for bucket in input["buckets"]]
-    combine, to = input.get("combine", "rate_each_bucket"), rounding(input.get("rounding"))
-    assert combine in ("rate_each_bucket", "sum_then_rate"), combine
-    return outcome(charge_windows(price(pricing), quantities, None, combine=combine, rounding=to))
+    each, to = rounding(pricing.get("rounding")), rounding(input.get("rounding"))
+    combine = chosen(input, "combine", "rate_each_bucket", "sum_then_rate")
+    if combine == "sum_then_rate":
+        each, to = None, to or each
+    return outcome(charge_windows(price(pricing), quantities, None, combine=combine, window_rounding=each, rounding=to))
 
 
 @adapts("sum_of", "model", "parts", "rounding")
 def sum_of(input: Input) -> Outcome:
     amounts: list[Decimal] = []
     for part in input["parts"]:
-        assert part["model"] not in KINDS, part
         adapter = ADAPTERS[part["model"]]
         assert set(part) <= adapter.keys, part
         amounts.append(adapter.run(part)["amount"])
-    total, to = exact_sum(amounts), rounding(input.get("rounding"))
-    return {"amount": total if to is None else to.of(total)}
+    return {"amount": rounded(exact_sum(amounts), rounding(input.get("rounding")))}
 
 
 @adapts("unit_conversion", "model", "quantity", "unit_conversion")
@@ -138,5 +140,5 @@ def conversion(value: Any) -> UnitConversion:
 @adapts("usage_discount", "model", "quantity", "prior_quantity", "free_units")
 def usage_discount(input: Input) -> Outcome:
     names = ("prior_quantity", "quantity", "free_units")
-    prior, quantity, free = (number(input.get(name, "0")) for name in names)
+    prior, quantity, free = (number(input.get(name) or "0") for name in names)
     return {"quantity": billable_increment(prior, quantity, free)}

@@ -1,10 +1,9 @@
 """Discounts, taxes, currencies and splitting."""
 
-from typing import Any
-
 from billing.rating.discounts import DiscountableLine, LineDiscount, apply_discounts
 from billing.rating.taxes import TaxableLine, tax_lines
 from catalog.money import (
+    Rounding,
     UnableToSplit,
     UnknownCurrency,
     exact_sum,
@@ -12,6 +11,7 @@ from catalog.money import (
     minor_units,
     money_rounding,
     round_money,
+    rounded,
     split,
 )
 from tests.golden.vocabulary import Input, Outcome, adapts, chosen, number, rounding, whole
@@ -19,25 +19,24 @@ from tests.golden.vocabulary import Input, Outcome, adapts, chosen, number, roun
 
 def line_discount(value: Input) -> LineDiscount:
     assert set(value) <= {"type", "value", "lines", "used"}, value
-    assert value["type"] in ("percent", "fixed"), value
+    assert value["type"] in ("percent", "fixed"), value["type"]
     return LineDiscount(
         kind="percent" if value["type"] == "percent" else "amount",
         value=number(value["value"]),
         lines=frozenset(value["lines"]) if value.get("lines") is not None else None,
-        used=number(value.get("used", "0")),
+        used=number(value.get("used") or "0"),
     )
 
 
 def discountable(value: Input) -> DiscountableLine:
     assert set(value) <= {"id", "amount", "already_discounted"}, value
-    already = number(value.get("already_discounted", "0"))
+    already = number(value.get("already_discounted") or "0")
     return DiscountableLine(value["id"], number(value["amount"]), already)
 
 
 @adapts("discounts", "lines", "discounts", "rounding", "order", "share_method", "share_rounding")
 def discounts(input: Input) -> Outcome:
-    order: Any = "percent_first" if input.get("order") == "percent_first" else "as_given"
-    assert input.get("order") in (None, "percent_first", "as_given", "application_order"), input["order"]
+    order = chosen(input, "order", "as_given", "percent_first")
     spread = chosen(input, "share_method", "proportional", "largest_remainder", "sequential")
     done = apply_discounts(
         [discountable(line) for line in input["lines"]],
@@ -57,8 +56,8 @@ def discounts(input: Input) -> Outcome:
 
 def taxable(value: Input) -> TaxableLine:
     assert set(value) <= {"id", "amount", "discount", "rates"}, value
-    rates = tuple(number(rate) for rate in value["rates"])
-    return TaxableLine(number(value["amount"]), rates, number(value.get("discount", "0")))
+    rates = tuple(number(rate) for rate in value.get("rates") or [])
+    return TaxableLine(number(value["amount"]), rates, number(value.get("discount") or "0"))
 
 
 @adapts("tax", "behavior", "lines", "rounding", "round_per", "compound", "inclusive_rounding", "exempt")
@@ -85,9 +84,8 @@ def tax(input: Input) -> Outcome:
 def round_currency(input: Input) -> Outcome:
     """By our own rule for the currency, unless the case asks for another."""
     amount, to = number(input["amount"]), rounding(input.get("rounding"))
-    if to in (None, money_rounding(input["currency"])):
-        return {"amount": round_money(amount, input["currency"])}
-    return {"amount": to.of(amount)}
+    ours = None if places(input["currency"]) is None else money_rounding(input["currency"])
+    return {"amount": round_money(amount, input["currency"]) if to in (None, ours) else rounded(amount, to)}
 
 
 @adapts("currency_precision", "currencies")
@@ -118,20 +116,21 @@ def minor_units_step(input: Input) -> Outcome:
 
 @adapts("sum_lines", "amounts", "rounding", "method")
 def sum_lines(input: Input) -> Outcome:
-    to = rounding(input["rounding"])
-    assert input.get("method", "round_each") == "round_each" and to is not None, input
-    return {"total": exact_sum(to.of(number(amount)) for amount in input["amounts"])}
+    to = rounding(input.get("rounding"))
+    chosen(input, "method", "round_each")
+    return {"total": exact_sum(rounded(number(amount), to) for amount in input["amounts"])}
 
 
 @adapts("allocate", "amount", "items", "places", "method", "tie_break")
 def allocate(input: Input) -> Outcome:
-    assert input.get("method", "largest_remainder") == "largest_remainder", input["method"]
+    chosen(input, "method", "largest_remainder")
     items = list(input["items"])
     if chosen(input, "tie_break", "input_order", "key_ascending") == "key_ascending":
         items.sort(key=lambda item: item["key"])
     weights = [number(item["weight"]) for item in items]
+    amount = Rounding(whole(input["places"])).of(number(input["amount"]))
     try:
-        shares = split(number(input["amount"]), weights, whole(input["places"]))
+        shares = split(amount, weights, whole(input["places"]))
     except UnableToSplit:  # nothing to divide in proportion to: no one gets a share
         assert not any(weights)
         return {"shares": {}}

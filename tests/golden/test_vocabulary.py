@@ -38,10 +38,12 @@ def test_what_is_outside_the_vocabulary_never_passes(input: dict[str, Any], expe
         run(input, expected)
 
 
-def test_unsupported_kinds_and_options_are_skipped_with_their_reason() -> None:
-    assert runner.reason_to_skip("capacity", {"input": {}}) == "capacity: one system's own rule"
-    assert runner.reason_to_skip("ratio", {"input": {"method": "month_actual"}}) is not None
-    assert runner.reason_to_skip("ratio", {"input": {"method": "days"}}) is None
+def test_unsupported_kinds_are_skipped_with_their_reason() -> None:
+    capacity = {"input": {"model": "capacity"}}
+    assert runner.reason_to_skip(capacity) == "capacity: one system's own rule"
+    in_a_sum = {"input": {"model": "sum_of", "parts": [GOOD, {"model": "sum_of", "parts": [capacity["input"]]}]}}
+    assert runner.reason_to_skip(in_a_sum) == "capacity: one system's own rule"
+    assert runner.reason_to_skip({"input": {"model": "sum_of", "parts": [GOOD]}}) is None
     assert not set(KINDS) & set(ADAPTERS)
 
 

@@ -1,4 +1,4 @@
-"""What golden cases ask for that Watertight does not do, by kind, by option or by semantics tag, with the reason."""
+"""What golden cases ask for that Watertight does not do, by kind or by semantics tag, with the reason."""
 
 ONE_SYSTEM = "one system's own rule"
 
@@ -14,13 +14,6 @@ KINDS = {
     "restart": ONE_SYSTEM,
     "extension_days": ONE_SYSTEM,
     "daily_rate": ONE_SYSTEM,
-}
-
-# Values of an input key: one system's day counts.
-OPTIONS = {
-    ("method", "month_actual"): ONE_SYSTEM,
-    ("method", "month_30_actual_days"): ONE_SYSTEM,
-    ("method", "month_30_360"): ONE_SYSTEM,
 }
 
 # Semantics tags of policies that are not taken; none so far.

@@ -90,7 +90,7 @@ def chosen(input: Input, name: str, default: str, *others: str) -> Any:
 
 
 def interval(value: Mapping[str, str]) -> Interval:
-    return Interval(value["unit"], whole(value["count"]))  # type: ignore[arg-type]
+    return Interval(value["unit"], whole(value.get("count") or "1"))  # type: ignore[arg-type]
 
 
 def zone(value: Input) -> ZoneInfo:
