@@ -206,7 +206,8 @@ def unique_count(input: Input, pairs: Pairs, period: Period) -> Decimal | None:
     """Distinct values of a property, or what additions and removals leave active at the end."""
     if input.get("value_property"):
         return folds(input, pairs, period)
-    return Decimal(len(active_values([one for _, one in pairs], input.get("initial_active") or [])))
+    active = active_values([one for _, one in pairs], input.get("initial_active") or [])
+    return rounded(Decimal(len(active)), rounding(input.get("rounding")))
 
 
 @aggregates("sum_with_multiplier", "multiplier")

@@ -1,7 +1,6 @@
 """Commitments: minimums, limits, and what use beyond a promise costs."""
 
 from dataclasses import replace
-from typing import Any
 
 from billing.rating.charges import charge, charge_increment
 from billing.rating.commitments import (
@@ -74,8 +73,7 @@ def spent_by(pricing: Input) -> Input:
     """The price of a line; without a `zero_quantity` no use costs nothing, for a flat price too: one open band."""
     if pricing["model"] != "flat" or "zero_quantity" in pricing:
         return pricing
-    fields: dict[str, Any] = {name: value for name, value in pricing.items() if name != "flat_amount"}
-    return {**fields, "model": "stairstep", "tiers": [{"up_to": None, "flat_amount": pricing["flat_amount"]}]}
+    return {"model": "stairstep", "tiers": [{"up_to": None, "flat_amount": pricing["flat_amount"]}]}
 
 
 @adapts("commitment_overage", "windows", "rounding")

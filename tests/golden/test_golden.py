@@ -39,13 +39,16 @@ MODULES = (
 def collected() -> list[Any]:
     """The cases of the folder, or one skipped entry that says why there are none."""
     folder = Path(os.environ["GOLDEN_DIR"]) if os.environ.get("GOLDEN_DIR") else SHARED
-    files = sorted(folder.glob("*.json"))
-    if not files:
+    if not any(folder.glob("*.json")):
         if os.environ.get("GOLDEN_DIR"):
             raise FileNotFoundError(f"GOLDEN_DIR is {folder}, and there is no *.json in it")
         absent = pytest.mark.skip(reason=f"no golden cases in {folder}; set GOLDEN_DIR to their folder")
         return [pytest.param({}, id="no-golden-cases", marks=absent)]
-    cases = [case for file in files for case in json.loads(file.read_text())]
+    return cases_of(folder)
+
+
+def cases_of(folder: Path) -> list[Any]:
+    cases = [case for file in sorted(folder.glob("*.json")) for case in json.loads(file.read_text())]
     return [pytest.param(case, id=str(case["id"])) for case in cases]
 
 
