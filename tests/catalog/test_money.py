@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.money import (
+    Rounding,
     RoundingMode,
     UnableToSplit,
     UnknownCurrency,
@@ -18,6 +19,7 @@ from catalog.money import (
     quantity_text,
     quantize,
     round_money,
+    rounded,
     split,
 )
 
@@ -56,14 +58,20 @@ def test_each_currency_has_its_own_minor_unit(currency: str, places: int) -> Non
     assert minor_places(currency) == places
 
 
-@pytest.mark.parametrize("currency", ["usd", "ABC", ""])
+@pytest.mark.parametrize("currency", ["usd", "ABC", "", "XXX", "XAU"])
 def test_an_unknown_currency_is_an_error(currency: str) -> None:
     with pytest.raises(UnknownCurrency):
         minor_places(currency)
 
 
+def test_an_amount_stays_exact_where_nothing_rounds_it() -> None:
+    assert rounded(Fraction(1, 8), None) == D("0.125")
+    assert rounded(Fraction(1, 3), None) == D("0." + "3" * 30)
+    assert rounded(D("0.125"), Rounding(2)) == D("0.13")
+
+
 @pytest.mark.parametrize(
-    ("mode", "rounded"),
+    ("mode", "expected"),
     [
         # 2.5, -2.5, 2.4, -2.6 in each mode, by hand
         ("half_up", [3, -3, 2, -3]),
@@ -72,10 +80,10 @@ def test_an_unknown_currency_is_an_error(currency: str) -> None:
         ("floor", [2, -3, 2, -3]),
     ],
 )
-def test_the_four_rounding_modes_treat_ties_and_signs_as_named(mode: RoundingMode, rounded: list[int]) -> None:
+def test_the_four_rounding_modes_treat_ties_and_signs_as_named(mode: RoundingMode, expected: list[int]) -> None:
     values = [D("2.5"), D("-2.5"), D("2.4"), D("-2.6")]
-    assert [quantize(value, 0, mode) for value in values] == rounded
-    assert [quantize(Fraction(value), 0, mode) for value in values] == rounded
+    assert [quantize(value, 0, mode) for value in values] == expected
+    assert [quantize(Fraction(value), 0, mode) for value in values] == expected
 
 
 def test_negative_places_round_to_hundreds_and_print_plainly() -> None:

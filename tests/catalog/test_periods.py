@@ -16,6 +16,7 @@ from catalog.periods import (
     as_utc,
     bill_date,
     first_bill_date,
+    first_period_end,
     local_date,
     local_days,
     local_midnight,
@@ -189,6 +190,15 @@ def test_periods_tile_time_without_gap_or_overlap_in_any_zone(
     assert following.starts_at == period.ends_at
     assert calendar.period_at(period.ends_at - timedelta(microseconds=1)) == period
     assert calendar.period_at(following.starts_at) == following
+
+
+def test_a_first_period_off_the_grid_is_a_short_stub_or_a_long_one() -> None:
+    monthly = BillingCalendar(Interval("month"), date(2026, 1, 31), UTC)
+    start = datetime(2026, 2, 10, tzinfo=UTC)
+    assert first_period_end(monthly, start) == datetime(2026, 2, 28, tzinfo=UTC)
+    assert first_period_end(monthly, start, "long") == datetime(2026, 3, 31, tzinfo=UTC)
+    on_the_date = datetime(2026, 2, 28, 18, tzinfo=UTC)
+    assert first_period_end(monthly, on_the_date, "long") == datetime(2026, 3, 31, tzinfo=UTC)
 
 
 def test_a_period_far_from_its_anchor_is_found_at_once() -> None:

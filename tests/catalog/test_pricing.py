@@ -63,9 +63,10 @@ def test_each_model_is_read_from_its_own_fields(price: dict[str, object], model:
 
 
 def test_tiers_of_percentages_and_dimensions_are_read() -> None:
-    percentages = parse_price({"model": "graduated_percentage", "tiers": [{"up_to": None, "rate_percent": "1"}]})
+    tiers = [{"up_to": None, "rate_percent": "1", "cap_amount": "5"}]
+    percentages = parse_price({"model": "graduated_percentage", "tiers": tiers})
     assert isinstance(percentages.model, GraduatedPercentage)
-    assert percentages.model.tiers[0].rate_percent == 1
+    assert (percentages.model.tiers[0].rate_percent, percentages.model.tiers[0].cap_amount) == (1, 5)
     dimensions = parse_price({"model": "graduated_by_dimension", "tiers": DIMENSIONS}).model
     assert isinstance(dimensions, GraduatedByDimension)
     assert dict(dimensions.tiers[0].unit_amounts) == {"eu": D(1), "us": D(2)}

@@ -64,6 +64,12 @@ def test_a_draft_holds_its_prices_and_tiers_exactly(plan: Plan) -> None:
     assert same_content(content_of(version), VersionContent("USD", dt.date(2026, 1, 1), (BASE, TOKENS)))
 
 
+def test_a_draft_holds_the_cap_of_a_tier_in_percent(plan: Plan) -> None:
+    tiers = [{"up_to": "500", "rate_percent": "10", "cap_amount": "20"}, {"up_to": None, "rate_percent": "2"}]
+    fee = PriceDraft("fee", "usage", {"model": "graduated_percentage", "tiers": tiers}, meter="tokens")
+    assert same_content(content_of(drafted(plan, fee)), VersionContent("USD", None, (fee,)))
+
+
 def test_versions_are_numbered_in_order(plan: Plan) -> None:
     assert [drafted(plan).number, drafted(plan).number] == [1, 2]
 

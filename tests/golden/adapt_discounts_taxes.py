@@ -18,7 +18,7 @@ from tests.golden.vocabulary import Input, Outcome, adapts, chosen, number, roun
 
 
 def line_discount(value: Input) -> LineDiscount:
-    assert set(value) <= {"type", "value", "lines", "used"}, value
+    assert set(value) <= {"id", "type", "value", "lines", "used"}, value
     assert value["type"] in ("percent", "fixed"), value["type"]
     return LineDiscount(
         kind="percent" if value["type"] == "percent" else "amount",

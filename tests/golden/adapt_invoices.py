@@ -49,7 +49,7 @@ def line(value: Input, input: Input) -> TotalledLine:
 
 
 def discount_of_line(value: Input) -> LineDiscount:
-    assert set(value) <= {"line", "type", "value"}, value
+    assert set(value) <= {"id", "line", "type", "value"}, value
     return line_discount({"type": value["type"], "value": value["value"], "lines": [value["line"]]})
 
 

@@ -185,6 +185,27 @@ def test_units_are_converted_and_counted_beyond_the_included_ones() -> None:
     assert billable_increment(D(5), D(15), D(10)) == 10
 
 
+def test_a_tier_in_percent_may_cap_what_it_comes_to() -> None:
+    tiers = [{"up_to": "500", "rate_percent": "10", "cap_amount": "20"}, {"up_to": None, "rate_percent": "2"}]
+    done = charge(rule("graduated_percentage", tiers=tiers), D(1000), "USD")
+    assert done.amount == 30  # 50 capped at 20, and 10
+    assert [step.amount for step in done.steps] == [50, -30, 10]
+
+
+def test_the_tier_of_an_increment_may_be_chosen_by_another_number() -> None:
+    price = rule("volume", tiers=[{"up_to": "10", "unit_amount": "2"}, {"up_to": None, "unit_amount": "1"}])
+    assert charge_increment(price, D(3), D(4), "USD").amount == 8
+    assert charge_increment(price, D(3), D(4), "USD", tier_quantity=D(50)).amount == 4
+
+
+def test_windows_may_be_rounded_each() -> None:
+    price = rule("per_unit", unit_amount="0.335")
+    assert charge_windows(price, [D(1)] * 3, "USD").amount == D("1.01")  # 1.005
+    done = charge_windows(price, [D(1)] * 3, "USD", window_rounding=Rounding(2))
+    assert done.amount == D("1.02")  # three times 0.34
+    assert done.steps[-1].description == "each window rounded to 2 places"
+
+
 money = st.decimals(0, 1000, places=6)
 bounds = st.lists(st.integers(1, 10**6), min_size=0, max_size=4, unique=True).map(sorted)
 
@@ -212,6 +233,32 @@ def test_more_use_never_costs_less_where_tiers_are_graduated(
     price = rule("graduated", tiers=tiers)
     less, more = sorted((first, second))
     assert charge(price, less, "USD").amount <= charge(price, more, "USD").amount
+
+
+@given(
+    model=st.sampled_from(["graduated", "volume", "stairstep"]),
+    tiers=tiered(),
+    parts=st.lists(quantities, min_size=1, max_size=5),
+    currency=st.sampled_from(["USD", "JPY", None]),
+)
+def test_use_that_is_charged_in_parts_costs_what_it_costs_at_once(
+    model: str, tiers: list[dict[str, object]], parts: list[Decimal], currency: str | None
+) -> None:
+    bands = [{"up_to": tier["up_to"], "flat_amount": tier["flat_amount"]} for tier in tiers]
+    price = rule(model, tiers=bands if model == "stairstep" else tiers)
+    before = [exact_sum(parts[:index]) for index in range(len(parts))]
+    charged = [charge_increment(price, prior, part, currency).amount for prior, part in zip(before, parts, strict=True)]
+    assert exact_sum(charged) == charge(price, exact_sum(parts), currency).amount
+
+
+@given(tiers=tiered(), windows=st.lists(quantities, max_size=5), places=st.integers(0, 3))
+def test_windows_that_are_rounded_alone_add_up_to_their_sum(
+    tiers: list[dict[str, object]], windows: list[Decimal], places: int
+) -> None:
+    price, each = rule("graduated", tiers=tiers), Rounding(places)
+    done = charge_windows(price, windows, None, window_rounding=each)
+    assert done.amount == exact_sum(charge(price, window, None, rounding=each).amount for window in windows)
+    assert exact_sum(step.amount for step in done.steps) == done.amount
 
 
 @given(

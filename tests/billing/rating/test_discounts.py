@@ -68,6 +68,13 @@ def test_a_discount_is_spread_by_the_policy_that_is_asked_for(spread: Spread, ex
     assert list(done.line_discounts) == [D(share) for share in expected]
 
 
+def test_the_largest_remainder_may_count_in_units_of_its_own() -> None:
+    thirds = lines("1", "1", "1")
+    assert apply_discounts(thirds, [amount("1")], CENTS).line_discounts == (D("0.34"), D("0.33"), D("0.33"))
+    done = apply_discounts(thirds, [amount("1")], CENTS, share_rounding=Rounding(1))
+    assert done.line_discounts == (D("0.4"), D("0.3"), D("0.3"))
+
+
 amounts = st.decimals(0, 10**6, places=2)
 discounts = st.builds(
     LineDiscount,

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from billing.rating.proration import (
     Change,
+    MonthCount,
     Share,
     capped_credit,
     change,
     days_between,
     prorate,
     share_of_fixed_months,
+    share_of_month,
     share_of_period,
 )
 from catalog.money import Rounding, exact_sum
@@ -50,6 +52,27 @@ def test_a_fixed_month_has_thirty_days_whatever_the_calendar_says() -> None:
     # 31 January counts as the 30th: 15 days to 15 February
     assert share_of_fixed_months(utc(2026, 1, 31), utc(2026, 2, 15), UTC) == Share(D(15), D(30))
     assert share_of_fixed_months(utc(2026, 1, 1), utc(2026, 3, 1), UTC).ratio == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "method", "used", "of"),
+    [
+        (date(2024, 2, 20), date(2024, 2, 29), "month_actual", 10, 29),
+        (date(2026, 1, 27), date(2026, 1, 31), "month_30_actual_days", 5, 30),
+        (date(2026, 1, 27), date(2026, 1, 31), "month_30_360", 4, 30),  # the 31st is day 30
+        (date(2026, 2, 1), date(2026, 2, 28), "month_30_360", 30, 30),  # so is 28 February
+        (date(2026, 2, 1), date(2026, 2, 27), "month_30_360", 27, 30),
+    ],
+)
+def test_a_month_may_count_its_days_in_three_ways(
+    first: date, last: date, method: MonthCount, used: int, of: int
+) -> None:
+    assert share_of_month(first, last, method) == Share(D(used), D(of))
+
+
+def test_days_of_two_months_are_no_part_of_one() -> None:
+    with pytest.raises(ValueError, match="not days of one month"):
+        share_of_month(date(2026, 1, 31), date(2026, 2, 1), "month_actual")
 
 
 def test_a_prorated_amount_is_rounded_once() -> None:

@@ -55,6 +55,16 @@ def test_inclusive_rounding_of_the_net_or_of_the_tax_differs_at_a_tie() -> None:
     assert (done.net_total, done.tax_total) == (D("0.03"), 0)
 
 
+def test_the_parts_of_an_unrounded_tax_are_exact() -> None:
+    assert tax_lines([line("10", "7.5", "2.5")], None).rate_taxes == ((D("0.75"), D("0.25")),)
+
+
+def test_the_parts_of_a_compound_tax_follow_what_each_rate_adds() -> None:
+    # 100, 10 on it, 22 on both; the net of 132 comes out even
+    done = tax_lines([line("132", "10", "20")], CENTS, behavior="inclusive", compound=True, inclusive_rounding="net")
+    assert (done.net_total, done.rate_taxes) == (100, ((10, 22),))
+
+
 def test_the_exempt_pay_no_tax_and_an_inclusive_price_drops_to_its_net() -> None:
     assert tax_lines([line("100", "10")], CENTS, exempt=True).total == 100
     done = tax_lines([line("110", "10")], CENTS, behavior="inclusive", exempt=True)
