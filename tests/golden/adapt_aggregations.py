@@ -138,14 +138,13 @@ def aggregates(kind: str, *keys: str) -> Callable[[Value], Value]:
                     name: ending(input, value(input, group, period)) for name, group in grouped.items()
                 }
             if input.get("window"):
-                windows = in_windows(input, pairs, period)
                 outcome["windows"] = [
                     {
                         "start": window.starts_at,
                         "end": window.ends_at,
-                        "value": ending(input, value(input, windows[window], window)),
+                        "value": ending(input, value(input, inside, window.overlap(period) or period)),
                     }
-                    for window in sorted(windows)
+                    for window, inside in sorted(in_windows(input, pairs).items(), key=lambda found: found[0])
                 ]
             return outcome
 
@@ -171,11 +170,11 @@ def groups(pairs: Pairs, by: str) -> dict[str, Pairs]:
     return grouped
 
 
-def in_windows(input: Input, pairs: Pairs, period: Period) -> dict[Period, Pairs]:
+def in_windows(input: Input, pairs: Pairs) -> dict[Period, Pairs]:
+    """The events of each whole window, also where the period covers only a part of it."""
     windows: dict[Period, Pairs] = {}
     for event, one in pairs:
-        window = window_of(one.at, duration(input["window"]), zone(input)).overlap(period)
-        assert window is not None
+        window = window_of(one.at, duration(input["window"]), zone(input))
         windows.setdefault(window, []).append((event, one))
     return windows
 

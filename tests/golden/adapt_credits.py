@@ -36,7 +36,7 @@ def grant(value: Input) -> Grant:
 @adapts("apply_to_lines", "line_amounts", "credits")
 def apply_to_lines(input: Input) -> Outcome:
     lines = [Payable(str(place), number(amount)) for place, amount in enumerate(input["line_amounts"])]
-    paid = pay(lines, [credit(value) for value in input["credits"]])
+    paid = pay(lines, [credit(value) for value in input.get("credits") or []])
     return {"applied": paid.by_line, "due": paid.due, "remaining": paid.remaining}
 
 
@@ -48,8 +48,8 @@ def credit(value: Input) -> Credit:
 @adapts("wallet_allocation", "fees", "wallets")
 def wallet_allocation(input: Input) -> Outcome:
     """Wallets are listed in creation order, so that a stable sort by priority is theirs."""
-    fees = [Payable(fee["id"], number(fee["amount"])) for fee in input["fees"]]
-    known = [value for value in input["wallets"] if value.get("currency") in (None, input.get("currency"))]
+    fees = [Payable(fee["id"], number(fee["amount"])) for fee in input.get("fees") or []]
+    known = [value for value in input.get("wallets") or [] if value.get("currency") in (None, input.get("currency"))]
     known.sort(key=lambda value: number(value.get("priority") or "0"))
     return {"drawn": pay(fees, [wallet(value) for value in known]).drawn}
 
@@ -64,7 +64,7 @@ def wallet(value: Input) -> Credit:
 def credit_notes(input: Input) -> Outcome:
     done = draw_notes(
         number(input["invoice_total"]),
-        [number(note) for note in input["notes"]],
+        [number(note) for note in input.get("notes") or []],
         [number(fee) for fee in input.get("fees") or []],
         rounding(input.get("share_rounding") or input.get("rounding")),
     )

@@ -124,7 +124,7 @@ def sum_lines(input: Input) -> Outcome:
 @adapts("allocate", "amount", "items", "places", "method", "tie_break")
 def allocate(input: Input) -> Outcome:
     chosen(input, "method", "largest_remainder")
-    items = list(input["items"])
+    items = list(input.get("items") or [])
     if chosen(input, "tie_break", "input_order", "key_ascending") == "key_ascending":
         items.sort(key=lambda item: item["key"])
     weights = [number(item["weight"]) for item in items]
