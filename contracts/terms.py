@@ -334,7 +334,7 @@ class Agreement:
             period=self.days.period(self.zone, period) or period,
             zone=self.zone,
             currency=self.currency,
-            segments=tuple(self._segments(period)),
+            segments=self._segments(period),
             discounts=tuple(one for one in self.discounts if one.days.period(self.zone, period)),
             one_time=tuple(one for one in self.one_time if period.contains(local_midnight(one.on, self.zone))),
             tax=self.tax_in(period) if tax is None else tax,
@@ -343,10 +343,19 @@ class Agreement:
             proration=self.proration,
         )
 
-    def _segments(self, period: Period) -> Iterator[Segment]:
-        if self.days.period(self.zone, period) is not None:  # it may have come to end before a period closed long ago
-            for said in self._said:
-                yield from self._services(said, period)
+    def _segments(self, period: Period) -> tuple[Segment, ...]:
+        """What prices say for a period; worked out once, as a run asks more than once."""
+        found = self._known.get(period)
+        if found is None:
+            # It may have come to end before a period that was closed long ago.
+            is_covered = self.days.period(self.zone, period) is not None
+            said = self._said if is_covered else ()
+            found = self._known[period] = tuple(segment for one in said for segment in self._services(one, period))
+        return found
+
+    @cached_property
+    def _known(self) -> dict[Period, tuple[Segment, ...]]:
+        return {}
 
     @cached_property
     def _said(self) -> tuple[Said, ...]:

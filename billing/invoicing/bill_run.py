@@ -12,6 +12,7 @@ import datetime as dt
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -23,7 +24,9 @@ from billing.invoicing.drafting import Ledger, Outcome, draft_run
 from billing.invoicing.issuing import draw_credit, issue_drafts
 from billing.invoicing.ledgers import load, sweep
 from billing.invoicing.rendering import document_json
-from billing.models import BillRun, BillRunFault, Document, Invoice, InvoiceLine, PeriodClose
+from billing.invoicing.storing import store
+from billing.invoicing.turns import in_turns
+from billing.models import BillRun, BillRunFault, Document, Invoice, PeriodClose
 from catalog.auditing import Actor, name_of
 from catalog.periods import Period
 from contracts.models import Contract
@@ -33,6 +36,8 @@ from contracts.terms import Agreement
 log = logging.getLogger(__name__)
 
 CHUNK = 200
+WORKERS = 2
+"""Chunks at a time where a run has its connection to itself: one is rated while the database works on another."""
 
 
 @dataclass
@@ -45,6 +50,12 @@ class RunResult:
     credit_notes: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, str]] = field(default_factory=list)
     closed: int = 0
+
+    def take(self, other: RunResult) -> None:
+        self.failures += other.failures
+        self.invoices += other.invoices
+        self.credit_notes += other.credit_notes
+        self.closed += other.closed
 
     def add(self, document: dict[str, Any], kind: str) -> None:
         (self.credit_notes if kind == Document.CREDIT_NOTE else self.invoices).append(document)
@@ -67,11 +78,13 @@ def run(
     dry_run: bool = False,
     by: Actor = None,
     progress: Callable[[int, int], None] | None = None,
+    workers: int = 1,
 ) -> RunResult:
     """Close every period that is due at an instant, with all use known now. A second run does nothing.
 
     `customers` limits it to some, by key. `dry_run` writes nothing and shows the documents as drafts. `by` started it:
     a person, or nobody but the schedule. `progress` is told after each chunk how many contracts are done, of how many.
+    `workers` chunks are worked on at a time, each over a connection of its own.
     """
     result = RunResult(at, name_of(by))
     contracts = Contract.objects.approved()
@@ -80,34 +93,34 @@ def run(
     ids = list(contracts.order_by("pk").values_list("pk", flat=True))
     row = None if dry_run else BillRun.objects.create(at=at, by=result.by)
     prices = PriceBook()
-    for start in range(0, len(ids), CHUNK):
-        some = ids[start : start + CHUNK]
-        _bill_chunk(some, at, prices, result, dry_run=dry_run)
+    chunks = [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
+    bill = partial(_bill_chunk, at=at, prices=prices, by=result.by, dry_run=dry_run)
+    done = 0
+    for some, found in zip(chunks, in_turns(bill, chunks, workers), strict=True):
+        result.take(found)
+        done += len(some)
         if progress is not None:
-            progress(start + len(some), len(ids))
+            progress(done, len(ids))
     if row is not None:
         _record(row, result)
     return result
 
 
-def _bill_chunk(ids: Sequence[int], at: dt.datetime, prices: PriceBook, result: RunResult, *, dry_run: bool) -> None:
+def _bill_chunk(ids: Sequence[int], *, at: dt.datetime, prices: PriceBook, by: str, dry_run: bool) -> RunResult:
     """Bill these contracts together, or where that cannot be written, each by itself."""
+    result = RunResult(at, by)
     try:
-        found = _bill(ids, at, prices, by=result.by, dry_run=dry_run)
+        return _bill(ids, at, prices, by=by, dry_run=dry_run)
     except Exception as error:
         # Whatever is wrong with one contract is its own fault, recorded, and never stops the others.
         if len(ids) == 1:
             number = Contract.objects.values_list("number", flat=True).get(pk=ids[0])
             log.exception("contract %s could not be billed", number)
             result.failures.append({"contract": number, "error": f"{error}".strip() or type(error).__name__})
-            return
-        for pk in ids:
-            _bill_chunk([pk], at, prices, result, dry_run=dry_run)
-        return
-    result.failures += found.failures
-    result.invoices += found.invoices
-    result.credit_notes += found.credit_notes
-    result.closed += found.closed
+            return result
+    for pk in ids:
+        result.take(_bill_chunk([pk], at=at, prices=prices, by=by, dry_run=dry_run))
+    return result
 
 
 def _bill(ids: Sequence[int], at: dt.datetime, prices: PriceBook, *, by: str, dry_run: bool) -> RunResult:
@@ -159,18 +172,16 @@ def _show(billed: Sequence[Billed], at: dt.datetime, result: RunResult) -> None:
 def _write(billed: Sequence[Billed], at: dt.datetime, result: RunResult) -> None:
     """Store the documents and the closed periods of a chunk, and issue what its sellers do not hold for review."""
     documents = [(one, draft) for one in billed for draft in one.outcome.drafts]
-    invoices = Invoice.objects.bulk_create(
-        [invoice_row(one.contract, one.agreement, draft, at) for one, draft in documents]
-    )
+    invoices = store([invoice_row(one.contract, one.agreement, draft, at) for one, draft in documents])
     stored = {id(draft): invoice for (_, draft), invoice in zip(documents, invoices, strict=True)}
     lines = [
         line_rows(invoice, one.agreement, draft) for (one, draft), invoice in zip(documents, invoices, strict=True)
     ]
-    InvoiceLine.objects.bulk_create(chain.from_iterable(lines), batch_size=2000)
+    store(list(chain.from_iterable(lines)))
     closes = [
         _close_row(one, period, stored.get(id(draft)), at) for one in billed for period, draft in one.outcome.closes
     ]
-    PeriodClose.objects.bulk_create(closes)
+    store(closes)
     _settle_stale(billed)
     runner = f"bill run, started by {result.by}" if result.by else "bill run"
     issued = [invoice for invoice in invoices if not invoice.seller.review_drafts]

@@ -12,6 +12,7 @@ import pytest
 from django.core.management import call_command
 
 from billing.metering.ingestion import ingest
+from revops.benchmarks import bill_run as bill_runs
 from revops.benchmarks.company import found
 from revops.benchmarks.ingest import copy_rate, percentile, prove
 from revops.benchmarks.sample import Load
@@ -111,3 +112,16 @@ def test_the_limit_copies_every_row_into_tables_of_the_same_make(ingested: Datab
         indexes = "SELECT count(*) FROM pg_indexes WHERE tablename LIKE %s"
         copied = ingested.execute(indexes, [f"copy\\_%{table}%"]).fetchone()
         assert copied == ingested.execute(indexes, [f"billing\\_{table}%"]).fetchone()
+
+
+def test_bill_runs_are_measured_and_bill_each_customer_once() -> None:
+    result = bench("bill_run", "--size", "30")
+    assert (result["few"]["customers"], result["many"]["customers"], result["lines"]) == (3, 30, 3)
+    assert result["many"]["invoices_per_second"] > 0 < result["copied_per_second"]
+
+
+def test_a_customer_that_was_left_out_fails_the_measurement() -> None:
+    with throw_away_databases():
+        bill_runs.sign("few", 2, dt.datetime(2026, 3, 1, tzinfo=dt.UTC), lambda count: None)
+        with pytest.raises(bill_runs.Unbilled, match="3 customers: 2 invoices, 6 lines, 0 failures"):
+            bill_runs.bill("few", 3, dt.datetime(2026, 3, 1, tzinfo=dt.UTC))

@@ -31,7 +31,11 @@ class Command(DatabaseCommand):
                 bar.update(done - bar.n)
 
             result = bill_run.run(
-                options["at"], customers=options["customer"], dry_run=options["dry_run"], progress=move
+                options["at"],
+                customers=options["customer"],
+                dry_run=options["dry_run"],
+                progress=move,
+                workers=bill_run.WORKERS,
             )
         document = {
             "at": result.at.isoformat(),
