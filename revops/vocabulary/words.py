@@ -174,12 +174,18 @@ class ArithmeticWords:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PriceWords(ArithmeticWords):
+class PriceHeadWords:
+    """What a price is called, and what it charges for."""
+
     key: Key
     kind: Literal["recurring", "usage", "one_time"]
     model: str
     name: str | None = None
     meter: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriceWords(ArithmeticWords, PriceHeadWords):
     filters: dict[str, Any] | None = None
     dimension: str | None = None
     window: str | None = None

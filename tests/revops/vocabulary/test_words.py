@@ -68,24 +68,19 @@ def test_all_faults_are_found_with_their_paths() -> None:
     ("text", "path", "detail"),
     [
         (
-            "contracts: [{number: a, customer: b, starts_on: 2026-01-01, lines: [], commitments: [{kind: minimum}]}]",
-            "contracts[0].commitments",
-            "commitments are not supported yet",
-        ),
-        (
             "contracts: [{number: a, customer: b, starts_on: 2026-01-01, lines: [], renewal: {auto: true}}]",
             "contracts[0].renewal",
             "renewal is not supported yet",
         ),
         (
-            "contracts: [{number: a, customer: b, starts_on: 2026-01-01, lines: [{plan: p, overrides: [{price: x}]}]}]",
-            "contracts[0].lines[0].overrides",
-            "overrides are not supported yet",
+            "contracts: [{number: a, customer: b, starts_on: 2026-01-01, lines: [{plan: p, discounts: [{kind: x}]}]}]",
+            "contracts[0].lines[0].discounts",
+            "discounts are not supported yet",
         ),
         (
-            "plans: [{key: p, versions: [{prices: [{key: x, kind: recurring, model: flat, interval: year}]}]}]",
-            "plans[0].versions[0].prices[0].interval",
-            "interval is not supported yet",
+            "plans: [{key: p, interval_count: 2}]",
+            "plans[0].interval_count",
+            "interval count is not supported yet",
         ),
         (
             "plans: [{key: p, versions: [{entitlements: [{feature: x}]}]}]",
