@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from catalog.models import Price, PriceKind
+from catalog.models import Aggregation, Price, PriceKind
 from catalog.money import minor_places, quantize
 from catalog.pricing import ARITHMETIC_FIELDS, FieldError, InvalidPrice, parse_price
 from catalog.publishing import bracketed
@@ -55,15 +55,32 @@ def override_faults(overrides: Sequence[OverrideDraft], lines: OfLines) -> Itera
             detail = f"no line {override.line} of the contract has a price {override.price} on these days"
             yield FieldError(f"{path}.price", "unknown", detail)
         for price in found:
-            try:
-                parse_price(overridden(price.terms(), override.terms))
-            except InvalidPrice as invalid:
-                for error in invalid.errors:
-                    yield FieldError(f"{path}.{bracketed(error.path)}", error.code, error.detail)
+            yield from _rule_faults(path, price, override)
         for other in overrides[:index]:
             same = (other.line, other.price) == (override.line, override.price)
             if same and _overlap(other.starts_on, other.ends_on, override.starts_on, override.ends_on):
                 yield FieldError(path, "overlap", f"two overrides of {override.price} hold on the same days")
+
+
+def _rule_faults(path: str, price: Price, override: OverrideDraft) -> Iterator[FieldError]:
+    """Whether what is left of the price and what the override says make a price, of what its meter can tell."""
+    try:
+        rule = parse_price(overridden(price.terms(), override.terms))
+    except InvalidPrice as invalid:
+        for error in invalid.errors:
+            yield FieldError(f"{path}.{bracketed(error.path)}", error.code, error.detail)
+        return
+    is_usage = price.kind == PriceKind.USAGE and price.meter is not None
+    if rule.by_dimension and not price.dimension:
+        detail = f"{price.key} has no dimension to share tiers over; only a plan version can give it one"
+        yield FieldError(f"{path}.model", "invalid", detail)
+    elif rule.reads_events and not (is_usage and adds_up(price) and not price.window):
+        detail = f"such a price looks at single events, and {price.key} is not of a sum or a count of them"
+        yield FieldError(f"{path}.model", "invalid", detail)
+
+
+def adds_up(price: Price) -> bool:
+    return price.meter is not None and price.meter.aggregation in (Aggregation.SUM, Aggregation.COUNT)
 
 
 def commitment_faults(

@@ -467,4 +467,6 @@ def overridden(arithmetic: Mapping[str, Any], changes: Mapping[str, Any]) -> dic
 
 def _overridden(price: PriceTerms, override: OverrideTerms) -> PriceTerms:
     arithmetic = overridden(price.arithmetic, override.arithmetic)
-    return replace(price, rule=parse_price(arithmetic), arithmetic=arithmetic)
+    rule = parse_price(arithmetic)
+    selection = replace(price.selection, by_event=rule.reads_events)
+    return replace(price, rule=rule, arithmetic=arithmetic, selection=selection)
