@@ -6,11 +6,12 @@ any order, gives the value of them all. Numbers are exact; only an average and a
 once, at the end.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from fractions import Fraction
+from functools import reduce
 from typing import TypeVar
 
 from catalog.money import ZERO, Rounding, decimal_of, exact_arithmetic
@@ -71,6 +72,7 @@ class Partial:
 
 
 EMPTY = Partial()
+Start = Callable[[Sample, datetime], Partial | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Aggregation:
     """
 
     name: str
-    start: Callable[[Sample, datetime], Partial | None]
+    start: Start
     ending: Callable[[Partial, Period, Decimal | None], Fraction | None]
     takes_initial: bool = False
 
@@ -89,21 +91,35 @@ class Aggregation:
 def fold(aggregation: str, samples: Iterable[Sample], stretch: Period) -> Partial:
     """The partial of samples that all lie in `stretch`: a bucket, or a whole period."""
     start = _known(aggregation).start
-    partial = EMPTY
-    with exact_arithmetic():
-        for sample in samples:
-            if not stretch.contains(sample.at):
-                raise UnableToAggregate(f"a sample of {sample.at.isoformat()} lies outside {stretch}")
-            begun = start(sample, stretch.ends_at)
-            if begun is not None:
-                partial = _merged(partial, begun)
-    return partial
+    return merge_all(_begun(start, samples, stretch))
+
+
+def _begun(start: Start, samples: Iterable[Sample], stretch: Period) -> Iterator[Partial]:
+    for sample in samples:
+        if not stretch.contains(sample.at):
+            raise UnableToAggregate(f"a sample of {sample.at.isoformat()} lies outside {stretch}")
+        begun = start(sample, stretch.ends_at)
+        if begun is not None:
+            yield begun
 
 
 def merge(one: Partial, other: Partial) -> Partial:
     """The partial of both; `weighted` is carried forward to the later end."""
     with exact_arithmetic():
         return _merged(one, other)
+
+
+def merge_all(partials: Iterable[Partial]) -> Partial:
+    """The partial of them all. Like is merged with like, so that n values are copied log n times and not n times."""
+    held: list[Partial] = []  # the one at place k stands for 2 ** k; EMPTY where there is none
+    with exact_arithmetic():
+        for partial in partials:
+            place = 0
+            while place < len(held) and held[place] is not EMPTY:
+                partial, held[place] = _merged(held[place], partial), EMPTY
+                place += 1
+            held[place : place + 1] = [partial]
+        return reduce(_merged, held, EMPTY)
 
 
 def value(
@@ -135,10 +151,7 @@ def value_or_none(
     known = _known(aggregation)
     if initial is not None and not known.takes_initial:
         raise UnableToAggregate(f"{aggregation} carries nothing into a period")
-    partial = partials if isinstance(partials, Partial) else EMPTY
-    if not isinstance(partials, Partial):
-        for other in partials:
-            partial = merge(partial, other)
+    partial = partials if isinstance(partials, Partial) else merge_all(partials)
     exact = known.ending(partial, period, initial)
     if exact is None:
         return None
@@ -161,6 +174,22 @@ def window_of(instant: datetime, length: timedelta, zone: tzinfo) -> Period:
         return day
     starts_at = instant - (instant - day.starts_at) % length
     return Period(starts_at, min(starts_at + length, day.ends_at))
+
+
+def windows_in(period: Period, length: timedelta, zone: tzinfo) -> Iterator[Period]:
+    """The windows of all the instants of a period (see `window_of`), in order; the first and last are cut to it."""
+    if length > timedelta(days=1) or length <= timedelta(0):
+        raise UnableToAggregate(f"a window is at most a day, not {length}")
+    days = BillingCalendar(Interval("day"), date(1970, 1, 1), zone)
+    for day in days.periods(period.starts_at, period.ends_at):
+        if length == timedelta(days=1):
+            yield day
+            continue
+        midnight, starts_at = days.period_at(day.starts_at).starts_at, day.starts_at
+        while starts_at < day.ends_at:
+            ends_at = min(starts_at - (starts_at - midnight) % length + length, day.ends_at)
+            yield Period(starts_at, ends_at)
+            starts_at = ends_at
 
 
 def fold_windows(

@@ -16,10 +16,9 @@ from msgspec import Struct
 from billing.metering.aggregation import Partial
 from billing.metering.binary import bigints, instants, texts
 from billing.metering.decoding import QUARTER, datetime_of
+from billing.metering.distinct import BucketKey, PreparedValues, add_values, prepare_values
 from billing.metering.labelling import Label
 
-# customer, meter, start (microseconds since EPOCH, a multiple of a quarter), group
-BucketKey = tuple[int, int, int, str]
 Number = int | Decimal
 
 
@@ -32,6 +31,7 @@ class Addition(Struct):
     minimum: Number | None = None
     latest: tuple[int, Number] | None = None  # (instant, value): one batch has one stamp per customer
     weighted: Number | None = None
+    values: set[str] | None = None
 
     @property
     def keeps_only_total(self) -> bool:
@@ -50,9 +50,14 @@ def gather(additions: dict[BucketKey, Addition], labels: Iterable[Label]) -> Non
             if addition is None:
                 addition = additions[key] = Addition()
             addition.n += 1
-            # A count keeps only n; the values of unique_count stay with the events.
-            if value is not None and type(value) is not str:
+            if value is None:
+                continue  # a count keeps only n
+            if type(value) is not str:
                 _keep(addition, meter.aggregation, occurred_at, value)  # type: ignore[arg-type]  # no text
+            elif addition.values is None:
+                addition.values = {value}
+            else:
+                addition.values.add(value)
 
 
 def _keep(addition: Addition, aggregation: str, occurred_at: int, value: Number) -> None:
@@ -115,8 +120,8 @@ ADD_PARTIALS = """
 Cursor = psycopg.Cursor[tuple[object, ...]]
 
 
-class PreparedAdditions(Struct, frozen=True):
-    """Additions as parameters of the statements above, but for the clocks; `customers` are those of the rows."""
+class PreparedRows(Struct, frozen=True):
+    """Additions as parameters of one of the statements above, but for the clocks; `customers` are those of the rows."""
 
     statement: str
     customers: list[int]
@@ -124,23 +129,36 @@ class PreparedAdditions(Struct, frozen=True):
     numbers: list[bytes]
 
 
-def prepare(additions: Mapping[BucketKey, Addition]) -> list[PreparedAdditions]:
+class PreparedAdditions(Struct, frozen=True):
+    """What is added to the rows of buckets, and to their distinct values where there are any."""
+
+    rows: list[PreparedRows]
+    values: PreparedValues | None
+
+
+def prepare(additions: Mapping[BucketKey, Addition]) -> PreparedAdditions:
     """Everything about adding that can be done before anybody's clock is taken."""
     totals: list[tuple[BucketKey, Addition]] = []
     partials: list[tuple[BucketKey, Addition]] = []
+    values: list[tuple[BucketKey, set[str]]] = []
     for added in sorted(additions.items(), key=itemgetter(0)):
         (totals if added[1].keeps_only_total else partials).append(added)
-    return [_prepared(statement, some) for statement, some in ((ADD_TOTALS, totals), (ADD_PARTIALS, partials)) if some]
+        if added[1].values is not None:
+            values.append((added[0], added[1].values))
+    rows = [_prepared(statement, some) for statement, some in ((ADD_TOTALS, totals), (ADD_PARTIALS, partials)) if some]
+    return PreparedAdditions(rows, prepare_values(values) if values else None)
 
 
-def add_to_buckets(cursor: Cursor, prepared: Iterable[PreparedAdditions], clocks: Mapping[int, int]) -> None:
+def add_to_buckets(cursor: Cursor, prepared: PreparedAdditions, clocks: Mapping[int, int]) -> None:
     """Add to the buckets, stamped with their customers' clocks, which this transaction has taken."""
-    for one in prepared:
-        stamps = bigints([clocks[customer] for customer in one.customers])
-        cursor.execute(one.statement, [*one.keys, stamps, *one.numbers])
+    for rows in prepared.rows:
+        stamps = bigints([clocks[customer] for customer in rows.customers])
+        cursor.execute(rows.statement, [*rows.keys, stamps, *rows.numbers])
+    if prepared.values is not None:
+        add_values(cursor, prepared.values, clocks)
 
 
-def _prepared(statement: str, added: list[tuple[BucketKey, Addition]]) -> PreparedAdditions:
+def _prepared(statement: str, added: list[tuple[BucketKey, Addition]]) -> PreparedRows:
     customers = [key[0] for key, _ in added]
     keys: list[bytes] = [
         bigints(customers),
@@ -154,7 +172,7 @@ def _prepared(statement: str, added: list[tuple[BucketKey, Addition]]) -> Prepar
     ]
     if statement is ADD_PARTIALS:
         numbers += _rest([addition for _, addition in added])
-    return PreparedAdditions(statement, customers, keys, numbers)
+    return PreparedRows(statement, customers, keys, numbers)
 
 
 def _rest(additions: list[Addition]) -> list[bytes]:
@@ -184,7 +202,7 @@ PUT = """
 
 
 def put_partials(cursor: Cursor, partials: Mapping[BucketKey, Partial], clocks: Mapping[int, int]) -> None:
-    """Set buckets of extremes and latest values to what their events came to."""
+    """Set buckets of extremes, latest values and unique counts to what their events came to."""
     for (customer_id, meter_id, starts_at, group), partial in partials.items():
         latest = partial.latest
         cursor.execute(

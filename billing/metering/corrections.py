@@ -15,8 +15,8 @@ from uuid import UUID
 import msgspec
 from django.db import connection, transaction
 
-from billing.metering.aggregation import Partial, fold
-from billing.metering.buckets import Addition, BucketKey, Number, add_to_buckets, gather, prepare, put_partials
+from billing.metering.aggregation import EMPTY, Partial, fold
+from billing.metering.buckets import Addition, Number, add_to_buckets, gather, prepare, put_partials
 from billing.metering.decoding import (
     QUARTER,
     Original,
@@ -28,6 +28,7 @@ from billing.metering.decoding import (
     register_key,
 )
 from billing.metering.directory import MeterPlan, directory_version, meter_plan
+from billing.metering.distinct import BucketKey, put_values
 from billing.metering.labelling import Held, Label, Reading, meter_ids, read_meters
 from billing.metering.originals import originals_of, store_original_data
 from billing.metering.rulebook import terms_of
@@ -40,7 +41,7 @@ from catalog.money import exact_arithmetic
 from catalog.periods import Period
 
 # These cannot be changed by a difference: what was hidden behind the old value shows only in the events.
-REBUILT = ("max", "min", "latest")
+REBUILT = ("max", "min", "latest", "unique_count")
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -157,12 +158,17 @@ def _adjust_buckets(event: Event, taken: list[Reading], given: list[Reading], cl
     cursor = bulk_cursor()
     add_to_buckets(cursor, prepare(plus), clocks)
     rebuilt: dict[BucketKey, Partial] = {}
+    values: dict[BucketKey, frozenset[str]] = {}
     for meter in {one.meter.id: one.meter for one in [*taken, *given] if one.meter.aggregation in REBUILT}.values():
         groups = {one.group for one in [*taken, *given] if one.meter.id == meter.id}
         folded = fold_quarter(meter, event.customer_id, starts_at)
         for group in groups:
-            rebuilt[event.customer_id, meter.id, starts_at, group] = folded.get(group, Partial())
+            key = (event.customer_id, meter.id, starts_at, group)
+            rebuilt[key] = folded.get(group, EMPTY)
+            if meter.aggregation == "unique_count":
+                values[key] = rebuilt[key].values
     put_partials(cursor, rebuilt, clocks)
+    put_values(cursor, values, clocks)
 
 
 def _label(event: Event, readings: Iterable[Reading]) -> Label:

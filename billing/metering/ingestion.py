@@ -1,7 +1,8 @@
 """The one way in: a batch of records becomes accepted events, duplicates and held records, and a receipt.
 
-Locks are always taken in this order, each sorted by key: register, clocks, events, buckets. What is held is committed
-to the quarantine database while the main transaction is still open; if that one fails, the sender's repeat heals it.
+Locks are always taken in this order, each sorted by key: register, clocks, events, buckets, their distinct values. What
+is held is committed to the quarantine database while the main transaction is still open; if that one fails, the
+sender's repeat heals it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import psycopg
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from msgspec import Raw, Struct
 
-from billing.metering.buckets import Addition, BucketKey, add_to_buckets, gather, prepare
+from billing.metering.buckets import Addition, add_to_buckets, gather, prepare
 from billing.metering.decoding import Record, decode_batch, decode_record, instant_of
 from billing.metering.directory import Directory, current_directory, directory_version, forget_directory
+from billing.metering.distinct import BucketKey
 from billing.metering.labelling import Held, Label, Reason, decide_at
 from billing.metering.originals import store_originals
 from billing.metering.quarantine import Rejected, hold, is_any_open, supersede

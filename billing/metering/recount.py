@@ -1,7 +1,7 @@
 """Buckets computed again from the events as they stand, by the pure fold, and compared with what is there.
 
-Shares nothing with the way buckets are written: no upsert, no difference, no SQL arithmetic. Streams a month of a
-customer at a time and keeps no more than a quarter of an hour of events in memory. Call inside one snapshot
+Shares nothing with the way buckets are written: no upsert, no difference, no SQL arithmetic. Streams events, buckets
+and distinct values side by side and keeps no more than a quarter of an hour of them in memory. Call inside one snapshot
 (REPEATABLE READ), or what arrives meanwhile shows as a difference.
 """
 
@@ -11,24 +11,33 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from heapq import merge
 from itertools import groupby
+from operator import itemgetter
+from uuid import UUID
 
 from django.db import connection
 
 from billing.metering.aggregation import EMPTY, Latest, Partial, Sample, bucket_of, fold
 from billing.metering.directory import MeterPlan, meter_plan
+from billing.metering.distinct import digest_of
 from billing.metering.standing import StandingEvent, readings_of, sample_of, standing_events
-from billing.models import Bucket
+from billing.models import Bucket, DistinctValue
 from catalog.models import Meter
 from catalog.periods import Period
 
 # meter, start, group
 Place = tuple[int, dt.datetime, str]
+# start, which of the streams, and what it says of a place
+_Tagged = tuple[dt.datetime, int, Place, Partial]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A bucket that does not hold what its events come to; `expected` is from the events, `found` from the table."""
+    """A bucket that does not hold what its events come to; `expected` is from the events, `found` from the tables.
+
+    Their `values` are the digests by which distinct values are kept.
+    """
 
     customer_id: int
     meter_id: int
@@ -50,6 +59,8 @@ _MONTHS = """
     SELECT customer_id, date_trunc('month', occurred_at, 'UTC') FROM billing_event GROUP BY 1, 2
     UNION
     SELECT customer_id, date_trunc('month', starts_at, 'UTC') FROM billing_bucket GROUP BY 1, 2
+    UNION
+    SELECT customer_id, date_trunc('month', starts_at, 'UTC') FROM billing_distinctvalue GROUP BY 1, 2
     ORDER BY 1, 2
 """
 
@@ -75,14 +86,28 @@ def recount(months: Iterable[CustomerMonth] | None = None) -> Iterator[Differenc
 
 
 def recount_month(one: CustomerMonth, plans: Mapping[int, MeterPlan]) -> Iterator[Difference]:
-    found = buckets_found(one)
-    for place, expected in expected_partials(one, plans):
-        there = found.pop(place, EMPTY)
-        if there != expected:
-            yield Difference(one.customer_id, *place, expected, there)
-    for place, there in sorted(found.items()):
-        if there != EMPTY:
-            yield Difference(one.customer_id, *place, EMPTY, there)
+    """The differences of one month, in order."""
+    streams = (expected_partials(one, plans), buckets_found(one), values_found(one))
+    tagged = [_tagged(tag, stream) for tag, stream in enumerate(streams)]
+    for _, quarter in groupby(merge(*tagged, key=_starts_at), key=_starts_at):
+        expected: dict[Place, Partial] = {}
+        found: dict[Place, Partial] = {}
+        values: dict[Place, Partial] = {}
+        for _, tag, place, partial in quarter:
+            (expected, found, values)[tag][place] = partial
+        for place in sorted({*expected, *found, *values}):
+            wanted = expected.get(place, EMPTY)
+            there = replace(found.get(place, EMPTY), values=values.get(place, EMPTY).values)
+            if there != wanted:
+                yield Difference(one.customer_id, *place, wanted, there)
+
+
+def _tagged(tag: int, stream: Iterable[tuple[Place, Partial]]) -> Iterator[_Tagged]:
+    return ((place[1], tag, place, partial) for place, partial in stream)
+
+
+def _starts_at(tagged: _Tagged) -> dt.datetime:
+    return tagged[0]
 
 
 def expected_partials(one: CustomerMonth, plans: Mapping[int, MeterPlan]) -> Iterator[tuple[Place, Partial]]:
@@ -95,8 +120,8 @@ def expected_partials(one: CustomerMonth, plans: Mapping[int, MeterPlan]) -> Ite
                 samples.setdefault((meter_id, group), []).append(sample)
         for (meter_id, group), some in sorted(samples.items()):
             partial = fold(plans[meter_id].aggregation, some, stretch)
-            # A bucket does not hold distinct values; they are read from the events.
-            yield (meter_id, stretch.starts_at, group), replace(partial, values=frozenset())
+            digests = frozenset(str(UUID(bytes=digest_of(text))) for text in partial.values)
+            yield (meter_id, stretch.starts_at, group), replace(partial, values=digests)
 
 
 def _samples(event: StandingEvent, plans: Mapping[int, MeterPlan]) -> Iterator[tuple[int, str, Sample]]:
@@ -104,12 +129,23 @@ def _samples(event: StandingEvent, plans: Mapping[int, MeterPlan]) -> Iterator[t
         yield reading.meter.id, reading.group, sample_of(reading, event)
 
 
-def buckets_found(one: CustomerMonth) -> dict[Place, Partial]:
-    """What the table says; a bucket that corrections have emptied is as good as none."""
+def buckets_found(one: CustomerMonth) -> Iterator[tuple[Place, Partial]]:
+    """What the table says, a quarter after the other; a bucket that corrections have emptied is as good as none."""
     stored = Bucket.objects.filter(
         customer_id=one.customer_id, starts_at__gte=one.month.starts_at, starts_at__lt=one.month.ends_at
     )
-    return {(row.meter_id, row.starts_at, row.group): partial_of(row) for row in stored.iterator()}
+    for row in stored.order_by("starts_at").iterator():
+        yield (row.meter_id, row.starts_at, row.group), partial_of(row)
+
+
+def values_found(one: CustomerMonth) -> Iterator[tuple[Place, Partial]]:
+    """The distinct values that the table has of each bucket, a quarter after the other."""
+    stored = DistinctValue.objects.filter(
+        customer_id=one.customer_id, starts_at__gte=one.month.starts_at, starts_at__lt=one.month.ends_at
+    )
+    rows = stored.order_by("starts_at", "meter_id", "group").values_list("meter_id", "starts_at", "group", "digest")
+    for place, some in groupby(rows.iterator(), key=itemgetter(0, 1, 2)):
+        yield place, Partial(values=frozenset(str(digest) for *_, digest in some))
 
 
 def partial_of(row: Bucket) -> Partial:

@@ -1,6 +1,7 @@
 """The statements with which a batch enters the main database, in the order in which they take their locks:
 
-register, clocks, events, buckets (billing/metering/buckets.py), receipt. All within one transaction of the caller's.
+register, clocks, events, buckets and their distinct values (billing/metering/buckets.py), receipt. All within one
+transaction of the caller's.
 """
 
 from __future__ import annotations

@@ -208,3 +208,24 @@ class Bucket(Fact):
 
     def __str__(self) -> str:
         return f"{self.customer_id}/{self.meter_id} {self.starts_at:%Y-%m-%d %H:%M}"
+
+
+class DistinctValue(Fact):
+    """One value that a unique count has seen in one bucket. The text itself stays with its events.
+
+    Rows come with their bucket and go when a correction leaves no event with the value; `clock` is the stamp that
+    brought it.
+    """
+
+    deletable = True
+
+    pk = models.CompositePrimaryKey("customer_id", "meter_id", "starts_at", "group", "digest")
+    customer_id = models.BigIntegerField()
+    meter_id = models.BigIntegerField()
+    starts_at = models.DateTimeField()
+    group = models.TextField(help_text="As in the bucket.")
+    digest = models.UUIDField(help_text="The first 16 bytes of the SHA-256 of the value as a text.")
+    clock = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.customer_id}/{self.meter_id} {self.starts_at:%Y-%m-%d %H:%M} {self.digest}"

@@ -15,11 +15,13 @@ from contracts.models import Customer
 from revops.reconciliation.report import Check
 from revops.reconciliation.snapshot import rows
 
+MOST_NAMED = 3  # of the distinct values in which a bucket differs
+
 _FIGURES = """
     SELECT (SELECT count(*) FROM billing_event),
         (SELECT count(DISTINCT key) FROM billing_correction WHERE kind = 'void'),
         (SELECT count(DISTINCT key) FROM billing_correction WHERE kind = 'amend'),
-        (SELECT count(*) FROM billing_bucket)
+        (SELECT count(*) FROM billing_bucket), (SELECT count(*) FROM billing_distinctvalue)
 """
 
 _ORPHANS = """
@@ -44,7 +46,7 @@ def prove_counted(months: list[CustomerMonth], advance: Callable[[int], object])
     for kind, source, event_id in rows(_ORPHANS):
         where = {"source": source or "", "id": event_id}
         check.leak(f"a correction ({kind}) of no event", where, "an event", "none")
-    events, voided, amended, buckets = rows(_FIGURES)[0]
+    events, voided, amended, buckets, values = rows(_FIGURES)[0]
     standing = events - voided
     check.figures = {
         "events": events,
@@ -52,6 +54,7 @@ def prove_counted(months: list[CustomerMonth], advance: Callable[[int], object])
         "amended": amended,
         "standing": standing,
         "buckets": buckets,
+        "distinct_values": values,
         "differences": check.leaked,
     }
     check.sentence = (
@@ -73,15 +76,20 @@ def _name(check: Check, difference: Difference, meters: dict[int, Meter]) -> Non
         where["group"] = difference.group
     expected, found = difference.expected, difference.found
     unlike = [one.name for one in fields(Partial) if getattr(expected, one.name) != getattr(found, one.name)]
-    check.leak("a bucket is not what its events come to", where, _said(expected, unlike), _said(found, unlike))
+    sides = _said(expected, found, unlike), _said(found, expected, unlike)
+    check.leak("a bucket is not what its events come to", where, *sides)
 
 
-def _said(partial: Partial, names: list[str]) -> str:
-    """The values in which two partials differ."""
+def _said(partial: Partial, other: Partial, names: list[str]) -> str:
+    """The values in which a partial differs from the other; of distinct values, how many, and which are only here."""
     said = []
     for name in names:
         value = getattr(partial, name)
-        if isinstance(value, Latest):
+        if isinstance(value, frozenset):
+            only = sorted(partial.values - other.values)
+            more = f" and {len(only) - MOST_NAMED} more" if len(only) > MOST_NAMED else ""
+            value = f"{len(value)}" + (f" (only here {', '.join(only[:MOST_NAMED])}{more})" if only else "")
+        elif isinstance(value, Latest):
             value = f"{quantity_text(value.value)} at {value.at.isoformat()} (clock {value.clock})"
         elif hasattr(value, "normalize"):
             value = quantity_text(value)

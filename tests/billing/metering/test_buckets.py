@@ -3,7 +3,9 @@
 import datetime as dt
 from collections.abc import Iterator
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -17,11 +19,12 @@ from billing.metering.corrections import UnableToCorrect, amend_event, void_even
 from billing.metering.ingestion import ingest
 from billing.metering.recount import Difference, months_with_use, recount
 from billing.metering.usage import Ask, Measured, measure
-from billing.models import Bucket
+from billing.models import Bucket, DistinctValue
 from catalog.models import Aggregation, Meter
 from catalog.periods import Period
 from contracts.models import Customer
 from tests.billing.metering.conftest import AT, send
+from tests.billing.metering.test_distinct import filled_anew, values_kept
 from tests.factories import ContractFactory, CustomerFactory, MeterFactory, SourceFactory, event
 
 pytestmark = pytest.mark.django_db(databases=["default", "quarantine"])
@@ -43,8 +46,18 @@ def every_meter() -> Iterator[list[Meter]]:
     ]
 
 
+@pytest.fixture
+def meters_of_users(every_meter: list[Meter]) -> None:
+    """Unique counts of a text beside the others: of everybody by model, and of those of one model."""
+    MeterFactory.create(key="users", aggregation="unique_count", value="user", group_by=["model"])
+    MeterFactory.create(key="m1-users", aggregation="unique_count", value="user", filters={"model": ["m1"]})
+
+
 values = st.one_of(st.integers(-5, 5), st.decimals(-1, 1, places=3, allow_nan=False), st.integers(10**20, 10**20 + 5))
-data = st.fixed_dictionaries({"tokens": values}, optional={"model": st.sampled_from(["m1", "m2"])})
+users = st.sampled_from(
+    ["", " ", "ada", "Ada", "ä", "\\", '"', "1", 1, Decimal("1.0"), True, "true", 10**30, "x" * 5000]
+)
+data = st.fixed_dictionaries({"tokens": values, "user": users}, optional={"model": st.sampled_from(["m1", "m2"])})
 seconds = st.one_of(st.sampled_from([0, 899, 900, 1800]), st.integers(0, 2 * 3600))
 arrivals = st.tuples(st.sampled_from(["acme", "beta"]), st.integers(0, 9), seconds, data)
 deeds = st.one_of(
@@ -76,15 +89,18 @@ def do(deed: tuple[str, Any]) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(deeds, min_size=1, max_size=6))
 def test_buckets_equal_the_pure_fold_after_any_batches_voids_and_amendments(
-    every_meter: list[Meter], history: list[tuple[str, Any]]
+    meters_of_users: None, history: list[tuple[str, Any]]
 ) -> None:
     with connection.cursor() as cursor:
         for deed in history:
             do(deed)
         assert list(recount()) == []
+        kept = values_kept()
+        assert filled_anew() == kept
         # The next example starts empty; rolling back to a savepoint would do as well, and is slower.
         cursor.execute(
-            "TRUNCATE billing_event, billing_register, billing_bucket, billing_usageclock, billing_correction"
+            "TRUNCATE billing_event, billing_register, billing_bucket, billing_distinctvalue, billing_usageclock,"
+            " billing_correction"
         )
 
 
@@ -142,6 +158,19 @@ class TestARecount:
         (found,) = recount()
         at = dt.datetime(2026, 1, 20, 10, tzinfo=dt.UTC)
         assert found.expected == Partial(n=2, latest=Latest(at, 1, Decimal(7)))
+
+    def test_names_a_value_too_many_and_one_too_few(self, acme: Customer) -> None:
+        users = MeterFactory.create(key="users", aggregation="unique_count", value="user")
+        send(*(event(f"e{user}", data={"tokens": 1, "user": user}) for user in ("ada", "bob")))
+        ada = DistinctValue.objects.get(digest=UUID(bytes=sha256(b"ada").digest()[:16]))
+        DistinctValue.objects.filter(digest=ada.digest).delete()
+        (found,) = recount()
+        assert (found.meter_id, found.expected.values - found.found.values) == (users.pk, {str(ada.digest)})
+        ada.starts_at = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+        ada.save(force_insert=True)
+        _, orphan = recount()
+        assert (orphan.starts_at.month, orphan.expected) == (3, EMPTY)
+        assert orphan.found == Partial(values=frozenset({str(ada.digest)}))
 
     def test_goes_month_by_month(self, acme: Customer) -> None:
         send(

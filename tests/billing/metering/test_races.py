@@ -59,7 +59,7 @@ def at_once(*jobs: Callable[[], Any]) -> list[Any]:
 @pytest.fixture
 def world(transactional_db: None) -> list[Customer]:
     SourceFactory.create()
-    for name in ("sum", "max", "latest", "weighted_sum", "count"):
+    for name in ("sum", "max", "latest", "weighted_sum", "count", "unique_count"):
         MeterFactory.create(key=name, aggregation=name, group_by=["model"])
     return [ContractFactory.create(customer=CustomerFactory.create(key=f"c{n}")).customer for n in range(5)]
 
