@@ -57,10 +57,10 @@ def standing_events(
 ) -> Iterator[StandingEvent]:
     """The events of a customer in a stretch of time, as corrected up to a clock; streamed from the server.
 
-    `meter_id`: only those that this meter counts; `in_order`: of time.
+    `meter_id`: only those that this meter counts; `in_order`: of time, then of arrival.
     """
     where = "" if meter_id is None else " AND %(meter)s = ANY (coalesce(last.meters, event.meters))"
-    order = " ORDER BY event.occurred_at, event.key" if in_order else ""
+    order = " ORDER BY event.occurred_at, event.clock, event.key" if in_order else ""
     asked: dict[str, Any] = {
         "customer": customer_id,
         "clock": clock,

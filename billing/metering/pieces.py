@@ -1,0 +1,141 @@
+"""Use in pieces: the buckets of a meter added up by stretches of time and by some of its dimensions.
+
+The database adds them up, whatever the aggregation, and answers with a row for each piece that has use. Distinct values
+are counted over all buckets of a piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+
+from billing.metering.aggregation import Latest, Partial, value
+from catalog.models import Aggregation, Meter
+from catalog.periods import Period
+from catalog.selection import EVERYTHING, Filter, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What was used in one stretch of time with these values of the dimensions; `n` events came to `quantity`."""
+
+    stretch: Period
+    group: tuple[str | None, ...]
+    n: int
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The pieces with use, in the order of time, and the customer's usage clock at which they were read."""
+
+    clock: int
+    found: list[Piece]
+
+
+# One statement, so that the clock, the buckets and their values are of one snapshot.
+_PIECES = """
+    WITH used AS (
+        SELECT place, part, sum(n) AS n, sum(total) AS total, max(maximum) AS maximum, min(minimum) AS minimum,
+            sum(weighted + total * 1000000 * extract(
+                epoch FROM (%(ends)s::timestamptz[])[place] - starts_at - interval '15 minutes'
+            )) AS weighted,
+            (array_agg(latest ORDER BY latest_at DESC, latest_clock DESC, latest DESC)
+                FILTER (WHERE latest_at IS NOT NULL))[1] AS latest
+        FROM (SELECT bucket.*, {piece} FROM billing_bucket AS bucket WHERE {taken} AND n <> 0) AS bucket
+        GROUP BY place, part
+    ), told AS (
+        SELECT place, part, count(DISTINCT digest) AS distinct_values
+        FROM (SELECT bucket.*, {piece} FROM billing_distinctvalue AS bucket WHERE {taken} AND %(distinct)s) AS bucket
+        GROUP BY place, part
+    )
+    SELECT read.clock, place, part, n, total, maximum, minimum, weighted, latest, coalesce(distinct_values, 0)
+    FROM (
+        SELECT coalesce((SELECT clock FROM billing_usageclock WHERE customer_id = %(customer)s), 0) AS clock
+    ) AS read
+    LEFT JOIN (used LEFT JOIN told USING (place, part)) ON true
+    ORDER BY place, part
+"""
+_PIECE = """width_bucket(bucket.starts_at, %(starts)s::timestamptz[]) AS place,
+    ARRAY(SELECT bucket."group"::jsonb ->> dimension FROM unnest(%(dimensions)s::int[]) AS dimension) AS part"""
+_TAKEN = """bucket.customer_id = %(customer)s AND bucket.meter_id = %(meter)s
+    AND bucket.starts_at >= %(from)s AND bucket.starts_at < %(until)s"""
+
+
+def pieces(
+    customer_id: int,
+    meter: Meter,
+    stretches: Sequence[Period],
+    group_by: Sequence[str] = (),
+    selection: Selection = EVERYTHING,
+) -> Pieces:
+    """What a customer used of a meter in stretches of time that follow each other, whole quarters of an hour each.
+
+    `group_by` names some of the meter's dimensions; `selection` says which of the use, by its filters alone.
+    """
+    asked: dict[str, Any] = {
+        "customer": customer_id,
+        "meter": meter.pk,
+        "from": stretches[0].starts_at,
+        "until": stretches[-1].ends_at,
+        "starts": [stretch.starts_at for stretch in stretches],
+        "ends": [stretch.ends_at for stretch in stretches],
+        "dimensions": [meter.group_by.index(name) for name in group_by],
+        "distinct": meter.aggregation == Aggregation.UNIQUE_COUNT,
+    }
+    taken = f"{_TAKEN} AND {condition(selection, meter.group_by, asked)}"
+    with connection.cursor() as cursor:
+        cursor.execute(_PIECES.format(piece=_PIECE, taken=taken), asked)
+        rows = cursor.fetchall()
+    found = [_piece(meter, stretches[place - 1], *row) for _, place, *row in rows if place is not None]
+    return Pieces(rows[0][0], found)
+
+
+def _piece(
+    meter: Meter,
+    stretch: Period,
+    part: list[str | None],
+    n: Decimal,
+    total: Decimal | None,
+    maximum: Decimal | None,
+    minimum: Decimal | None,
+    weighted: Decimal | None,
+    latest: Decimal | None,
+    distinct_values: int,
+) -> Piece:
+    if meter.aggregation == Aggregation.UNIQUE_COUNT:
+        return Piece(stretch, tuple(part), int(n), Decimal(distinct_values))
+    partial = Partial(
+        n=int(n),
+        total=total,
+        maximum=maximum,
+        minimum=minimum,
+        latest=None if latest is None else Latest(stretch.starts_at, 0, latest),
+        weighted=weighted,
+        ends_at=None if weighted is None else stretch.ends_at,
+    )
+    return Piece(stretch, tuple(part), int(n), value(meter.aggregation, partial, stretch))
+
+
+def condition(selection: Selection, dimensions: Sequence[str], asked: dict[str, Any]) -> str:
+    """What `Selection.takes` says of a bucket's dimensions, as a condition in SQL; its texts are put into `asked`."""
+    besides = [f"NOT ({_passes(other, dimensions, asked)})" for other in selection.besides]
+    return " AND ".join([_passes(selection.only, dimensions, asked), *besides])
+
+
+def _passes(only: Filter, dimensions: Sequence[str], asked: dict[str, Any]) -> str:
+    return " AND ".join(_allows(dimensions, name, allowed, asked) for name, allowed in only) or "true"
+
+
+def _allows(dimensions: Sequence[str], name: str, allowed: Iterable[str | None], asked: dict[str, Any]) -> str:
+    """Whether the bucket's value of a dimension is an allowed one; what is no dimension is absent everywhere."""
+    absent = "true" if None in allowed else "false"
+    if name not in dimensions:
+        return absent
+    key = f"allowed_{len(asked)}"
+    asked[key] = [text for text in allowed if text is not None]
+    return f'coalesce(bucket."group"::jsonb ->> {dimensions.index(name)} = ANY (%({key})s::text[]), {absent})'
