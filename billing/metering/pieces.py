@@ -133,9 +133,10 @@ def _passes(only: Filter, dimensions: Sequence[str], asked: dict[str, Any]) -> s
 
 def _allows(dimensions: Sequence[str], name: str, allowed: Iterable[str | None], asked: dict[str, Any]) -> str:
     """Whether the bucket's value of a dimension is an allowed one; what is no dimension is absent everywhere."""
-    absent = "true" if None in allowed else "false"
     if name not in dimensions:
-        return absent
+        return "true" if None in allowed else "false"
     key = f"allowed_{len(asked)}"
     asked[key] = [text for text in allowed if text is not None]
-    return f'coalesce(bucket."group"::jsonb ->> {dimensions.index(name)} = ANY (%({key})s::text[]), {absent})'
+    text = f'(bucket."group"::jsonb ->> {dimensions.index(name)})'
+    is_one = f"coalesce({text} = ANY (%({key})s::text[]), false)"
+    return f"({text} IS NULL OR {is_one})" if None in allowed else is_one

@@ -22,8 +22,11 @@ from billing.metering.corrections import UnableToCorrect, void_event
 from billing.metering.directory import current_directory
 from billing.metering.ingestion import ReceiptResult, UnableToIngest
 from billing.metering.recount import recount
-from billing.models import Bucket, Event, HeldRecord, HeldStatus, Receipt, Register, UsageClock
+from billing.metering.usage import Ask, measure
+from billing.models import Bucket, DistinctValue, Event, HeldRecord, HeldStatus, Receipt, Register, UsageClock
 from catalog.models import Meter
+from catalog.periods import Period
+from catalog.selection import Selection
 from contracts.models import Contract, ContractStatus, Customer, CustomerAlias
 from tests.billing.metering.conftest import AT, send, sightings_by_receipt, statuses
 from tests.factories import ContractFactory, CustomerFactory, MeterFactory, SourceFactory, body, event
@@ -128,6 +131,45 @@ class TestBatchesAtTheSameTime:
         done = at_once(*voids, lambda: send(*some_events(range(40, 100))))
         assert sorted(done[:4]) == [False, True, True, True]
         assert list(recount()) == []
+
+
+class TestDistinctValues:
+    """One bucket that everybody writes at once: each event is somebody's, by its number modulo three."""
+
+    @pytest.fixture(autouse=True)
+    def users(self, acme: Customer) -> Meter:
+        return MeterFactory.create(key="users", aggregation="unique_count", value="user", group_by=["model"])
+
+    @staticmethod
+    def logins(numbers: range) -> list[dict[str, Any]]:
+        return [event(f"e{n}", data={"tokens": 1, "user": f"u{n % 3}", "model": "m1"}) for n in numbers]
+
+    def test_stay_right_while_they_come_and_are_taken_back(self) -> None:
+        send(*self.logins(range(6)))
+        jobs = [lambda n=n: void_event("gw", f"e{n}", reason="test", at=AT) for n in range(6)]
+        jobs += [lambda n=n: send(*self.logins(range(n, n + 2))) for n in (6, 7, 8, 30)]
+        at_once(*jobs)
+        assert list(recount()) == []
+        assert DistinctValue.objects.count() == 3
+
+    def test_are_read_as_of_the_clock_that_is_read_with_them(self, acme: Customer, users: Meter) -> None:
+        """A batch brings one new value each, so there are always as many as the clock says."""
+        day = Period(dt.datetime(2026, 1, 20, tzinfo=dt.UTC), dt.datetime(2026, 1, 21, tzinfo=dt.UTC))
+        only = Selection(only=(("model", ("m1",)),))
+        asks = [Ask(acme.pk, users.pk, day), Ask(acme.pk, users.pk, day, only)]
+
+        def write() -> None:
+            for n in range(40):
+                send(event(f"e{n}", data={"tokens": 1, "user": f"u{n}", "model": "m1"}))
+
+        def read() -> list[tuple[int, int, int]]:
+            found = []
+            while len(found) < 20_000 and (not found or found[-1][0] < 40):
+                found += [(one.clock, one.events, int(one.quantity)) for one in measure(asks).values()]
+            return found
+
+        _, found = at_once(write, read)
+        assert all(clock == events == quantity for clock, events, quantity in found)
 
 
 class TestAChangeOfWhatEventsAreLabelledBy:

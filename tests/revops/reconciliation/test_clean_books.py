@@ -44,6 +44,7 @@ def test_held_records_by_state_and_reason(books: Any) -> None:
 def test_events_net_of_corrections(books: Any) -> None:
     figures = books.check(3)["figures"]
     assert (figures["events"], figures["voided"], figures["amended"], figures["standing"]) == (19, 1, 1, 18)
+    assert figures["distinct_values"] == 3  # ann on two days, bob on one
 
 
 def test_all_use_is_somewhere(books: Any) -> None:

@@ -17,6 +17,9 @@ ACME = "(SELECT id FROM contracts_customer WHERE key = 'acme')"
 TOKENS = "(SELECT id FROM catalog_meter WHERE key = 'tokens')"
 EVENT = "source_id = (SELECT id FROM billing_source WHERE key = 'gw') AND event_id"
 BUCKET = f"customer_id = {ACME} AND meter_id = {TOKENS} AND starts_at = '2026-01-20T10:00:00Z'"
+USERS = f"customer_id = {ACME} AND meter_id = (SELECT id FROM catalog_meter WHERE key = 'users') AND starts_at"
+BOB = "81b637d8-fcd2-c6da-6359-e6963113a117"  # the first 16 bytes of the SHA-256 of bob
+NOBODY = "00000000-0000-0000-0000-000000000000"
 QUARTER = {"customer": "acme", "meter": "tokens", "quarter": "2026-01-20T10:00:00+00:00"}
 
 
@@ -80,6 +83,53 @@ PLANTED = {
         {"customer": "acme", "meter": "storage", "quarter": "2026-01-05T00:00:00+00:00"},
         "maximum 12",
         "maximum 13",
+    ),
+    "a distinct value deleted": Planted(
+        "billing_distinctvalue",
+        f"DELETE FROM billing_distinctvalue WHERE {USERS} = '2026-01-07T00:00:00Z'",
+        3,
+        "a bucket is not what its events come to",
+        {"customer": "acme", "meter": "users", "quarter": "2026-01-07T00:00:00+00:00"},
+        f"values 1 (only here {BOB})",
+        "values 0",
+    ),
+    "a distinct value deleted, by the bill": Planted(
+        "billing_distinctvalue",
+        f"DELETE FROM billing_distinctvalue WHERE {USERS} = '2026-01-07T00:00:00Z'",
+        4,
+        "the quantity billed is not what was measured",
+        {"customer": "acme", "contract": "C-acme", "period_start": "2026-01-01", "meter": "users"},
+        "1",
+        "2",  # ann and bob
+    ),
+    "a distinct value made up": Planted(
+        "billing_distinctvalue",
+        f"INSERT INTO billing_distinctvalue SELECT customer_id, meter_id, starts_at, \"group\", '{NOBODY}', clock"
+        f" FROM billing_distinctvalue WHERE {USERS} = '2026-01-07T00:00:00Z'",
+        3,
+        "a bucket is not what its events come to",
+        {"customer": "acme", "meter": "users", "quarter": "2026-01-07T00:00:00+00:00"},
+        "values 1",
+        f"values 2 (only here {NOBODY})",
+    ),
+    "a distinct value exchanged": Planted(
+        "billing_distinctvalue",
+        f"UPDATE billing_distinctvalue SET digest = '{NOBODY}' WHERE {USERS} = '2026-01-07T00:00:00Z'",
+        3,
+        "a bucket is not what its events come to",
+        {"customer": "acme", "meter": "users", "quarter": "2026-01-07T00:00:00+00:00"},
+        f"values 1 (only here {BOB})",
+        f"values 1 (only here {NOBODY})",
+    ),
+    "a distinct value of no bucket": Planted(
+        "billing_distinctvalue",
+        "INSERT INTO billing_distinctvalue SELECT customer_id, meter_id, starts_at + interval '5 months', \"group\","
+        f" digest, clock FROM billing_distinctvalue WHERE {USERS} = '2026-01-07T00:00:00Z'",
+        3,
+        "a bucket is not what its events come to",
+        {"customer": "acme", "meter": "users", "quarter": "2026-06-07T00:00:00+00:00"},
+        "values 0",
+        f"values 1 (only here {BOB})",
     ),
     "usage changed under a bill": Planted(
         "billing_bucket",
