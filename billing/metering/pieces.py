@@ -37,20 +37,31 @@ class Pieces:
     found: list[Piece]
 
 
-# One statement, so that the clock, the buckets and their values are of one snapshot.
+# One statement, so that the clock, the buckets and their values are of one snapshot. What a group means is found out
+# once, not for each of its buckets.
 _PIECES = """
-    WITH used AS (
+    WITH within AS MATERIALIZED (
+        SELECT "group", {part} AS part
+        FROM (SELECT DISTINCT "group" FROM billing_bucket WHERE {asked_for}) AS bucket
+        WHERE {condition}
+    ), used AS (
         SELECT place, part, sum(n) AS n, sum(total) AS total, max(maximum) AS maximum, min(minimum) AS minimum,
             sum(weighted + total * 1000000 * extract(
                 epoch FROM (%(ends)s::timestamptz[])[place] - starts_at - interval '15 minutes'
             )) AS weighted,
             (array_agg(latest ORDER BY latest_at DESC, latest_clock DESC, latest DESC)
                 FILTER (WHERE latest_at IS NOT NULL))[1] AS latest
-        FROM (SELECT bucket.*, {piece} FROM billing_bucket AS bucket WHERE {taken} AND n <> 0) AS bucket
+        FROM (
+            SELECT bucket.*, part, width_bucket(starts_at, %(starts)s::timestamptz[]) AS place
+            FROM billing_bucket AS bucket JOIN within USING ("group") WHERE {asked_for} AND n <> 0
+        ) AS bucket
         GROUP BY place, part
     ), told AS (
-        SELECT place, part, count(DISTINCT digest) AS distinct_values
-        FROM (SELECT bucket.*, {piece} FROM billing_distinctvalue AS bucket WHERE {taken} AND %(distinct)s) AS bucket
+        SELECT place, part, count(*) AS distinct_values
+        FROM (
+            SELECT DISTINCT part, digest, width_bucket(starts_at, %(starts)s::timestamptz[]) AS place
+            FROM billing_distinctvalue JOIN within USING ("group") WHERE {asked_for} AND %(distinct)s
+        ) AS value
         GROUP BY place, part
     )
     SELECT read.clock, place, part, n, total, maximum, minimum, weighted, latest, coalesce(distinct_values, 0)
@@ -60,10 +71,8 @@ _PIECES = """
     LEFT JOIN (used LEFT JOIN told USING (place, part)) ON true
     ORDER BY place, part
 """
-_PIECE = """width_bucket(bucket.starts_at, %(starts)s::timestamptz[]) AS place,
-    ARRAY(SELECT bucket."group"::jsonb ->> dimension FROM unnest(%(dimensions)s::int[]) AS dimension) AS part"""
-_TAKEN = """bucket.customer_id = %(customer)s AND bucket.meter_id = %(meter)s
-    AND bucket.starts_at >= %(from)s AND bucket.starts_at < %(until)s"""
+_ASKED_FOR = """customer_id = %(customer)s AND meter_id = %(meter)s
+                AND starts_at >= %(from)s AND starts_at < %(until)s"""
 
 
 def pieces(
@@ -84,12 +93,15 @@ def pieces(
         "until": stretches[-1].ends_at,
         "starts": [stretch.starts_at for stretch in stretches],
         "ends": [stretch.ends_at for stretch in stretches],
-        "dimensions": [meter.group_by.index(name) for name in group_by],
         "distinct": meter.aggregation == Aggregation.UNIQUE_COUNT,
     }
-    taken = f"{_TAKEN} AND {condition(selection, meter.group_by, asked)}"
+    statement = _PIECES.format(
+        part=f"ARRAY[{', '.join(_dimension(meter.group_by.index(name)) for name in group_by)}]::text[]",
+        condition=condition(selection, meter.group_by, asked),
+        asked_for=_ASKED_FOR,
+    )
     with connection.cursor() as cursor:
-        cursor.execute(_PIECES.format(piece=_PIECE, taken=taken), asked)
+        cursor.execute(statement, asked)
         rows = cursor.fetchall()
     found = [_piece(meter, stretches[place - 1], *row) for _, place, *row in rows if place is not None]
     return Pieces(rows[0][0], found)
@@ -137,6 +149,10 @@ def _allows(dimensions: Sequence[str], name: str, allowed: Iterable[str | None],
         return "true" if None in allowed else "false"
     key = f"allowed_{len(asked)}"
     asked[key] = [text for text in allowed if text is not None]
-    text = f'(bucket."group"::jsonb ->> {dimensions.index(name)})'
+    text = _dimension(dimensions.index(name))
     is_one = f"coalesce({text} = ANY (%({key})s::text[]), false)"
     return f"({text} IS NULL OR {is_one})" if None in allowed else is_one
+
+
+def _dimension(place: int) -> str:
+    return f'(bucket."group"::jsonb ->> {place})'

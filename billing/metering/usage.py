@@ -83,11 +83,13 @@ _MEASURE = """
           AND bucket.starts_at >= asked.starts_at AND bucket.starts_at < asked.ends_at
     ) extreme
     CROSS JOIN LATERAL (
-        SELECT count(DISTINCT value.digest) AS distinct_values
-        FROM billing_distinctvalue value
-        WHERE asked.aggregation = 'unique_count'
-          AND value.customer_id = asked.customer_id AND value.meter_id = asked.meter_id
-          AND value.starts_at >= asked.starts_at AND value.starts_at < asked.ends_at
+        SELECT count(*) AS distinct_values
+        FROM (
+            SELECT DISTINCT value.digest FROM billing_distinctvalue value
+            WHERE asked.aggregation = 'unique_count'
+              AND value.customer_id = asked.customer_id AND value.meter_id = asked.meter_id
+              AND value.starts_at >= asked.starts_at AND value.starts_at < asked.ends_at
+        ) value
     ) told
     CROSS JOIN LATERAL (
         SELECT sum(bucket.weighted + bucket.total * 1000000 * extract(
