@@ -60,12 +60,12 @@ def charts_of(
     span = next((one for one in spans if one.name == asked), spans[0])
     period = stretch(span, at, zone, current)
     used = meters_used(customer, period)
-    drawn = [meter for meter in used if meter.aggregation != Aggregation.UNIQUE_COUNT][:MOST_CHARTS]
+    drawn = used[:MOST_CHARTS]
     return {
         "spans": spans,
         "span": span,
         "charts": [chart_of(customer, meter, period, span, zone) for meter in drawn],
-        "other_meters": [meter for meter in used if meter not in drawn],
+        "other_meters": used[MOST_CHARTS:],
     }
 
 
@@ -104,7 +104,7 @@ def meters_used(customer: Customer, period: Period) -> list[Meter]:
 def chart_of(customer: Customer, meter: Meter, period: Period, span: Span, zone: ZoneInfo) -> Chart:
     """A bar for each window; one without use is nothing, or empty where nothing is no value of the meter."""
     found = {one.starts_at: one.value for one in windows(customer.pk, meter, period, span.size, zone)}
-    nothing = Decimal(0) if meter.aggregation in ADDITIVE else None
+    nothing = Decimal(0) if meter.aggregation in (*ADDITIVE, Aggregation.UNIQUE_COUNT) else None
     starts = window_starts(period, span.size, zone)
     values = [found.get(start, nothing) for start in starts]
     labels = [label_of(start, span, zone) for start in starts]

@@ -122,12 +122,16 @@ def test_hours_and_the_current_period_are_other_spans(acme: Customer) -> None:
     assert json.loads(days.data)["labels"] == [f"{day} Jan" for day in range(1, 11)]
 
 
-def test_a_meter_of_distinct_values_is_named_and_not_drawn(acme: Customer) -> None:
+def test_distinct_values_are_drawn_by_day_and_have_no_total(acme: Customer) -> None:
     Meter.objects.create(key="seats", event_type="llm.request", aggregation="unique_count", value="tokens")
-    use("one", 700, "2026-01-09T22:30:00Z", "2026-01-09T23:00:00")
+    use("one", 700, "2026-01-08T22:30:00Z", "2026-01-09T23:00:00")
+    use("two", 700, "2026-01-09T22:30:00Z", "2026-01-09T23:00:00")
+    use("three", 50, "2026-01-09T22:30:00Z", "2026-01-09T23:00:00")
     shown = charts_of(acme, instant("2026-01-11"), ZoneInfo("UTC"), "", None)
-    assert [chart.meter.key for chart in shown["charts"]] == ["tokens"]
-    assert [meter.key for meter in shown["other_meters"]] == ["seats"]
+    assert ([chart.meter.key for chart in shown["charts"]], shown["other_meters"]) == (["seats", "tokens"], [])
+    seats = shown["charts"][0]
+    assert (seats.rows, seats.total) == ([("8 Jan", 1), ("9 Jan", 2)], None)
+    assert json.loads(seats.data)["datasets"][0]["data"][-4:] == [1, 2, 0, 0]
 
 
 def test_held_records_that_name_the_customer_are_shown(acme: Customer) -> None:
