@@ -19,6 +19,7 @@ CATALOG: dict[str, Any] = {
         {"key": "tokens", "event_type": "llm.request", "aggregation": "sum", "value": "tokens", "group_by": ["model"]},
         {"key": "requests", "event_type": "llm.request", "aggregation": "count"},
         {"key": "largest", "event_type": "llm.request", "aggregation": "max", "value": "tokens"},
+        {"key": "sizes", "event_type": "llm.request", "aggregation": "unique_count", "value": "tokens"},
     ],
     "plans": [
         {

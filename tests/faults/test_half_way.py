@@ -189,6 +189,9 @@ FAULTS: dict[str, Fault] = {
     "events: transaction_timeout in COPY": slow("transaction_timeout"),
     "register: a trigger raises": raising("billing_register", MAIN, MIDDLE, "RAISE 'not today'"),
     "buckets: a trigger raises at the last": raising("billing_bucket", MAIN, LAST_CUSTOMER, "RAISE 'not today'"),
+    "distinct values: a trigger raises at the last": raising(
+        "billing_distinctvalue", MAIN, LAST_CUSTOMER, "RAISE 'not today'"
+    ),
     "receipt: a trigger raises": raising("billing_receipt", MAIN, "true", "RAISE 'not today'"),
 }
 

@@ -20,7 +20,7 @@ BEGIN
         WHEN 'boolean' THEN found::text
         WHEN 'number' THEN trim_scale(found::text::numeric)::text
     END;
-EXCEPTION WHEN invalid_text_representation OR untranslatable_character THEN
+EXCEPTION WHEN invalid_text_representation OR untranslatable_character OR numeric_value_out_of_range THEN
     RETURN NULL;
 END
 $$;
