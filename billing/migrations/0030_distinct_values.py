@@ -8,7 +8,7 @@ SQL = Path(__file__).parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0011_corrections_by_keys"), ("catalog", "0001_initial")]
+    dependencies = [("billing", "0012_terms_of_every_kind"), ("catalog", "0001_initial")]
 
     operations = [
         migrations.CreateModel(
