@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Max, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 
 from catalog.columns import count, quantity, status
+from catalog.comparing import compare_versions, version_before
 from catalog.deeds import Change, Deed, DeedsMixin
 from catalog.desks import HistoryDesk, PartsMixin, ShownInline, StackedInline, TabularInline
 from catalog.models import (
@@ -31,9 +37,9 @@ from catalog.models import (
 from catalog.publishing import (
     UnableToPublish,
     approve,
-    content_errors,
     content_of,
     draft_version,
+    require_sellable,
     retire,
     submit,
 )
@@ -127,7 +133,7 @@ class Because(forms.Form):
 
 
 class VersionDeed(Deed):
-    """A step of a version's life; its page compares the prices with those in force."""
+    """A step of a version's life."""
 
     refusals = (UnableToPublish,)
     from_status: VersionStatus
@@ -136,31 +142,32 @@ class VersionDeed(Deed):
         return row.status == self.from_status
 
     def changes(self, row: PlanVersion, at: dt.datetime) -> Sequence[Change]:
-        in_force = row.plan.versions.in_force(at.date()).exclude(pk=row.pk).first()
-        before = prices_in_words(in_force) if in_force else {}
-        after = prices_in_words(row)
-        keys = [*after, *(key for key in before if key not in after)]
-        return [Change(key, before.get(key, "not charged"), after.get(key, "not charged")) for key in keys]
+        return [Change(key, words, words) for key, words in prices_in_words(row).items()]
 
 
-class SubmitVersion(VersionDeed):
+class PublishingDeed(VersionDeed):
+    """A step towards customers: its page compares the version with the one in force."""
+
+    def shown(self, row: PlanVersion, at: dt.datetime) -> SafeString:
+        return mark_safe(render_to_string("admin/catalog/planversion/review.html", self.review(row, at)))
+
+    def review(self, row: PlanVersion, at: dt.datetime) -> dict[str, Any]:
+        """What its page says of a version. Raises UnableToPublish where the version cannot be sold as it is."""
+        require_sellable(row)
+        return {"difference": compare_versions(version_before(row, at.date()), row)}
+
+
+class SubmitVersion(PublishingDeed):
     name, label, permission = "submit_version", "Submit for review", "catalog.submit_planversion"
-    explanation = "Another person then approves it. Now: what is in force today. After: what this version charges."
+    explanation = "Another person then approves it."
     from_status = VersionStatus.DRAFT
-
-    def changes(self, row: PlanVersion, at: dt.datetime) -> Sequence[Change]:
-        content = content_of(row)
-        meters = {price.meter for price in content.prices if price.meter}
-        if errors := content_errors(content, Meter.objects.in_bulk(meters, field_name="key")):
-            raise UnableToPublish(errors)
-        return super().changes(row, at)
 
     def do(self, row: PlanVersion, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
         submit(row, at=at, by=by)
         return f"{row} is in review. Another person approves it."
 
 
-class ApproveVersion(VersionDeed):
+class ApproveVersion(PublishingDeed):
     name, label, permission = "approve_version", "Approve and publish", "catalog.publish_planversion"
     explanation = "Published, its prices never change again; other prices are a new version."
     from_status = VersionStatus.REVIEW
@@ -176,9 +183,6 @@ class RetireVersion(VersionDeed):
     explanation = "It is not sold any more. Contracts that stand on it keep it and are billed as before."
     form_class = Because
     from_status = VersionStatus.PUBLISHED
-
-    def changes(self, row: PlanVersion, at: dt.datetime) -> Sequence[Change]:
-        return [Change(key, words, words) for key, words in prices_in_words(row).items()]
 
     def do(self, row: PlanVersion, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
         retire(row, at=at, by=by, reason=asked["reason"])
@@ -246,7 +250,8 @@ class PlanVersionDesk(DeedsMixin, HistoryDesk):
     autocomplete_fields = ["plan"]
     fields = ["plan", "number", "status", "currency", "effective_from", "published_at", "charges"]
     inlines = [PriceInline]
-    deeds = (SubmitVersion(), ApproveVersion(), RetireVersion(), CopyVersion())
+    deeds: ClassVar[Sequence[Deed]] = (SubmitVersion(), ApproveVersion(), RetireVersion(), CopyVersion())
+    change_form_template = "admin/catalog/planversion/change_form.html"
 
     def frozen(self, row: PlanVersion) -> str | None:
         if row.status == VersionStatus.REVIEW:
@@ -274,6 +279,43 @@ class PlanVersionDesk(DeedsMixin, HistoryDesk):
     def get_inlines(self, request: HttpRequest, obj: PlanVersion | None = None) -> Any:
         """A frozen version's prices read better as a table."""
         return [PriceInline] if is_draft(obj) else []
+
+    def get_urls(self) -> list[URLPattern]:
+        compare = self.admin_site.admin_view(self.compare_view)
+        return [path("<int:pk>/compare/", compare, name="catalog_planversion_compare"), *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id) if request.method == "GET" else None
+        said = {} if row is None else self.said(request, row, timezone.now())
+        return super().change_view(request, object_id, form_url, {**said, **(extra_context or {})})
+
+    def said(self, request: HttpRequest, row: PlanVersion, at: dt.datetime) -> dict[str, Any]:
+        """What the page of a version shows beside its fields."""
+        return {"compared_with": version_before(row, at.date())}
+
+    def compare_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The version beside another of its plan: `?with=` its id, else the one in force or the one before."""
+        version = get_object_or_404(PlanVersion.objects.select_related("plan"), pk=pk)
+        if not self.has_view_permission(request, version):
+            raise PermissionDenied
+        others = list(version.plan.versions.exclude(pk=pk).select_related("plan").order_by("-number"))
+        asked = request.GET.get("with", "")
+        named = [one for one in others if str(one.pk) == asked]
+        if asked and not named:
+            raise Http404(f"{version.plan} has no such version beside this one.")
+        other = named[0] if named else version_before(version, timezone.now().date())
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"What differs in {version}",
+            "opts": self.opts,
+            "original": version,
+            "others": others,
+            "other": other,
+            "difference": None if other is None else compare_versions(other, version),
+        }
+        return TemplateResponse(request, "admin/catalog/planversion/compare.html", context)
 
     @admin.display(description="what it charges")
     def charges(self, version: PlanVersion) -> SafeString | str:

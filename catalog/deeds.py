@@ -22,6 +22,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 
 class DayField(forms.DateField):
@@ -65,6 +66,13 @@ class Deed(ABC):
     @abstractmethod
     def changes(self, row: Any, at: dt.datetime) -> Sequence[Change]:
         """What the confirm page says of a row. Raises one of `refusals` where the deed cannot be done."""
+
+    def shown(self, row: Any, at: dt.datetime) -> SafeString | str:
+        """What the confirm page shows of a row in place of a table of its changes: HTML, or nothing.
+
+        Raises one of `refusals`, as `changes` does.
+        """
+        return ""
 
     @abstractmethod
     def do(self, row: Any, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
@@ -112,7 +120,9 @@ class Deed(ABC):
 
     def _case(self, row: Any, at: dt.datetime) -> dict[str, Any]:
         try:
-            return {"row": row, "title": self.title(row), "changes": self.changes(row, at)}
+            shown = self.shown(row, at)
+            changes = [] if shown else self.changes(row, at)
+            return {"row": row, "title": self.title(row), "changes": changes, "shown": shown}
         except self.refusals as refusal:
             return {"row": row, "title": self.title(row), "refusal": str(refusal)}
 
