@@ -22,7 +22,7 @@ from django.utils.safestring import SafeString, mark_safe
 from catalog.columns import count, quantity, status
 from catalog.comparing import compare_versions, version_before
 from catalog.deeds import Change, Deed, DeedsMixin
-from catalog.desks import HistoryDesk, PartsMixin, ShownInline, StackedInline, TabularInline
+from catalog.desks import HistoryDesk, PartsMixin, StackedInline, TabularInline
 from catalog.models import (
     Feature,
     Meter,
@@ -94,22 +94,12 @@ class MeterDesk(HistoryDesk):
     ]
 
 
-class VersionInline(ShownInline):
-    """The versions of a plan, to go to; they are edited on their own page."""
-
-    model = PlanVersion
-    fields = ["number", "status", "currency", "effective_from", "published_at"]
-    ordering = ["-number"]
-    show_change_link = True
-
-
 @admin.register(Plan)
 class PlanDesk(HistoryDesk):
     list_display = ["name", "key", "interval", "versions_figure", "in_force_from"]
     list_filter = ["interval"]
     search_fields = ["key", "name"]
     ordering = ["name"]
-    inlines = [VersionInline]
     empty_hint = "A plan is what customers buy: make one, give it a version with prices, and publish that."
     versions_figure = count("version_count", title="versions")
 

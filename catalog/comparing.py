@@ -184,7 +184,7 @@ def _price_facts(price: PriceDraft | None) -> dict[str, Any]:
         return {}
     arithmetic = {name: value for name, value in price.arithmetic.items() if name != "tiers" and value is not None}
     rest = _facts(price, but=("key", "arithmetic"))
-    first = {name: rest.pop(name) for name in ("name", "kind") if name in rest}
+    first: dict[str, Any] = {name: rest.pop(name) for name in ("name", "kind")}
     return {**first, "model": arithmetic.pop("model", None), **arithmetic, **rest}
 
 

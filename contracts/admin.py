@@ -9,10 +9,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 
 from catalog.admin import priced, prices_in_words
@@ -36,6 +38,7 @@ from contracts.models import (
     DiscountKind,
     OneTimeTerm,
 )
+from contracts.standing import running, standing_contracts
 
 
 class AliasInline(TabularInline[CustomerAlias, Customer]):
@@ -251,12 +254,32 @@ class AddOneTime(Deed):
         return f"{money_words(asked['amount'], row.currency)} on {asked['on']}: {asked['description']}."
 
 
+class VersionFilter(admin.SimpleListFilter):
+    """The contracts with a line that runs today on a version."""
+
+    title = "stands today on"
+    parameter_name = "on_version"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        standing = running(timezone.now().date()).values("plan_version")
+        versions = PlanVersion.objects.filter(pk__in=standing).select_related("plan")
+        return [(str(version.pk), str(version)) for version in versions.order_by("plan__key", "number")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Contract]) -> QuerySet[Contract]:
+        asked = self.value()
+        if asked is None:
+            return queryset
+        if not asked.isdecimal():
+            raise IncorrectLookupParameters
+        return queryset.filter(pk__in=standing_contracts(int(asked), timezone.now().date()).values("pk"))
+
+
 @admin.register(Contract)
 class ContractDesk(DeedsMixin, HistoryDesk):
     list_display = ["number", "customer", "state", "currency", "starts_on", "ends_on", "purchase_order"]
     empty_hint = "A contract says which customer has which plan version, from when, and at which terms."
     state = status("status", good=[ContractStatus.APPROVED], warn=[ContractStatus.DRAFT, ContractStatus.REVIEW])
-    list_filter = ["status", "currency", "seller", "anchor"]
+    list_filter = ["status", "currency", "seller", "anchor", VersionFilter]
     list_select_related = ["customer", "seller"]
     search_fields = ["number", "customer__key", "customer__name", "purchase_order"]
     date_hierarchy = "starts_on"

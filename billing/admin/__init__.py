@@ -6,6 +6,19 @@ Events and buckets have composite keys, which the admin cannot register: they ar
 and of the invoice line they were billed on.
 """
 
-from billing.admin import bill_runs, customers, invoice_lines, invoices, quarantine, source_rules, sources, usage
+from billing.admin import (
+    bill_runs,
+    customers,
+    invoice_lines,
+    invoices,
+    plan_versions,
+    quarantine,
+    source_rules,
+    sources,
+    usage,
+)
 
-__all__ = ["bill_runs", "customers", "invoice_lines", "invoices", "quarantine", "source_rules", "sources", "usage"]
+__all__ = [
+    "bill_runs", "customers", "invoice_lines", "invoices", "plan_versions", "quarantine", "source_rules", "sources",
+    "usage",
+]  # fmt: skip
