@@ -126,6 +126,7 @@ class Contract(models.Model):
             ("approve_contract", "Can approve a contract"),
             ("amend_contract", "Can amend a contract"),
             ("end_contract", "Can end a contract"),
+            ("migrate_contract", "Can move contracts to another version of their plan"),
         ]
 
     def __str__(self) -> str:

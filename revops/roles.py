@@ -40,6 +40,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         *edits("billing", "source", "sourcerule"),
         "catalog.submit_planversion", "catalog.retire_planversion",
         "contracts.submit_contract", "contracts.amend_contract", "contracts.end_contract",
+        "contracts.migrate_contract",
         "billing.correct_event", "quarantine.propose_resolution", "quarantine.release_resolution",
     ),
     FINANCE: (
@@ -78,6 +79,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "contracts:write": (
         "contracts.change_customer", "contracts.change_contract", "contracts.submit_contract",
         "contracts.approve_contract", "contracts.amend_contract", "contracts.end_contract",
+        "contracts.migrate_contract",
     ),
     "billing:read": ("billing.view_invoice",),
     "billing:write": ("billing.issue_invoice", "billing.void_invoice"),
