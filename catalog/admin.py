@@ -11,18 +11,18 @@ from django.contrib import admin
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Max, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 
 from catalog.columns import count, quantity, status
 from catalog.comparing import compare_versions, version_before
 from catalog.deeds import Change, Deed, DeedsMixin
-from catalog.desks import HistoryDesk, PartsMixin, StackedInline, TabularInline
+from catalog.desks import HistoryDesk, PartsMixin, TabularInline
 from catalog.models import (
     Feature,
     Meter,
@@ -34,6 +34,7 @@ from catalog.models import (
     TaxRate,
     VersionStatus,
 )
+from catalog.price_form import PriceForm, TierForm, in_order, page_facts
 from catalog.publishing import (
     UnableToPublish,
     approve,
@@ -197,38 +198,6 @@ class CopyVersion(Deed):
         return f"{made} is a draft with the prices of {row}."
 
 
-class PriceInline(StackedInline[Price, PlanVersion]):
-    model = Price
-    extra = 0
-    show_change_link = True
-    fieldsets = [
-        (
-            None,
-            {
-                "fields": [
-                    ("key", "name", "kind"),
-                    ("model", "meter", "unit_amount", "flat_amount"),
-                    ("package_size", "package_amount"),
-                    ("rate_percent", "fixed_amount", "free_events", "free_amount"),
-                    ("included_units", "minimum_amount", "maximum_amount"),
-                    ("billing", "prorate", "position"),
-                ],
-                "description": "Tiers, filters, windows and conversions are on the price's own page: save, then follow "
-                "“Change”.",
-            },
-        )
-    ]
-
-    def has_add_permission(self, request: HttpRequest, obj: PlanVersion | None = None) -> bool:
-        return is_draft(obj) and bool(super().has_add_permission(request, obj))
-
-    def has_change_permission(self, request: HttpRequest, obj: PlanVersion | None = None) -> bool:
-        return is_draft(obj) and bool(super().has_change_permission(request, obj))
-
-    def has_delete_permission(self, request: HttpRequest, obj: PlanVersion | None = None) -> bool:
-        return is_draft(obj) and bool(super().has_delete_permission(request, obj))
-
-
 @admin.register(PlanVersion)
 class PlanVersionDesk(DeedsMixin, HistoryDesk):
     list_display = ["__str__", "plan", "state", "currency", "effective_from", "published_at"]
@@ -239,7 +208,6 @@ class PlanVersionDesk(DeedsMixin, HistoryDesk):
     ordering = ["plan__key", "-number"]
     autocomplete_fields = ["plan"]
     fields = ["plan", "number", "status", "currency", "effective_from", "published_at", "charges"]
-    inlines = [PriceInline]
     deeds: ClassVar[Sequence[Deed]] = (SubmitVersion(), ApproveVersion(), RetireVersion(), CopyVersion())
     change_form_template = "admin/catalog/planversion/change_form.html"
 
@@ -265,10 +233,6 @@ class PlanVersionDesk(DeedsMixin, HistoryDesk):
 
     def get_fields(self, request: HttpRequest, obj: PlanVersion | None = None) -> Any:
         return self.fields if obj else ["plan", "currency", "effective_from"]
-
-    def get_inlines(self, request: HttpRequest, obj: PlanVersion | None = None) -> Any:
-        """A frozen version's prices read better as a table."""
-        return [PriceInline] if is_draft(obj) else []
 
     def get_urls(self) -> list[URLPattern]:
         compare = self.admin_site.admin_view(self.compare_view)
@@ -312,7 +276,8 @@ class PlanVersionDesk(DeedsMixin, HistoryDesk):
         if version.pk is None:
             return "-"
         prices = [(price, price_words(price, version.currency)) for price in priced(version)]
-        return mark_safe(render_to_string("admin/catalog/prices.html", {"prices": prices}))
+        shown = {"prices": prices, "version": version}
+        return mark_safe(render_to_string("admin/catalog/prices.html", shown))
 
     def save_model(self, request: HttpRequest, obj: PlanVersion, form: Any, change: bool) -> None:
         if not change:
@@ -322,68 +287,80 @@ class PlanVersionDesk(DeedsMixin, HistoryDesk):
 
 
 class TierInline(TabularInline[PriceTier, Price]):
+    """The tiers of a price of a draft, in the order of their ends."""
+
     model = PriceTier
-    extra = 0
-    fields = ["position", "up_to", "unit_amount", "flat_amount", "cap_amount", "rate_percent", "unit_amounts"]
+    form = TierForm
+    verbose_name, verbose_name_plural = "tier", "tiers"
+    hide_title = True
+    fields = ["up_to", "unit_amount", "flat_amount", "cap_amount", "rate_percent", "unit_amounts"]
+
+    def get_extra(self, request: HttpRequest, obj: Price | None = None, **kwargs: Any) -> int:
+        """Empty rows, for browsers without scripts, too."""
+        return 3 if obj is None else 1
 
     def has_add_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
-        return obj is not None and is_draft(obj.version) and bool(super().has_add_permission(request, obj))
+        return (obj is None or is_draft(obj.version)) and bool(super().has_add_permission(request, obj))
 
     def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
-        return obj is not None and is_draft(obj.version) and bool(super().has_change_permission(request, obj))
+        return (obj is None or is_draft(obj.version)) and bool(super().has_change_permission(request, obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
-        return obj is not None and is_draft(obj.version) and bool(super().has_delete_permission(request, obj))
+        return (obj is None or is_draft(obj.version)) and bool(super().has_delete_permission(request, obj))
 
 
 @admin.register(Price)
 class PriceDesk(PartsMixin, HistoryDesk):
-    """Prices are added on the page of their version."""
+    """A price with its tiers, on a page of its own; it is begun on the page of its version, and leads back there."""
 
     part_of = "version"
 
+    form = PriceForm
     list_display = ["key", "version", "kind", "model", "meter", "in_words"]
     list_filter = ["kind", "model", "version__status"]
     list_select_related = ["version__plan", "meter"]
     search_fields = ["key", "name", "version__plan__key"]
     ordering = ["version__plan__key", "-version__number", "position"]
-    readonly_fields = ["version", "in_words"]
     inlines = [TierInline]
+    change_form_template = "admin/catalog/price/change_form.html"
     fieldsets = [
+        (None, {"fields": ["version", ("key", "name"), ("kind", "model"), ("meter", "position")]}),
         (
-            None,
-            {"fields": ["version", ("key", "name"), ("kind", "model"), ("meter", "position"), ("billing", "prorate")]},
-        ),
-        (
-            "Amounts",
+            "Which usage, in which unit",
             {
                 "fields": [
+                    "filters",
+                    ("window", "combine"),
+                    ("conversion_op", "conversion_factor"),
+                    "conversion_rounding",
+                ],
+                "classes": ["collapse"],
+                "description": "Without these: all usage of the meter, in its own unit.",
+            },
+        ),
+        (
+            "What it costs",
+            {
+                "fields": [
+                    ("billing", "prorate"),
                     ("unit_amount", "flat_amount"),
                     ("package_size", "package_amount"),
                     "package_rounding",
                     ("rate_percent", "fixed_amount"),
                     ("per_transaction_min", "per_transaction_max"),
                     ("free_events", "free_amount"),
-                    ("multiplier", "cumulative"),
+                    "multiplier",
+                    "cumulative",
+                    "dimension",
                     ("included_units", "zero_quantity"),
                     ("minimum_amount", "maximum_amount"),
                 ],
-                "description": "Each model takes its own of these; what does not belong to it is refused when the "
-                "version is submitted.",
-            },
-        ),
-        (
-            "Which usage",
-            {
-                "fields": [
-                    ("filters", "dimension"),
-                    ("window", "combine"),
-                    ("conversion_op", "conversion_factor"),
-                    "conversion_rounding",
-                ]
             },
         ),
     ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> list[str]:
+        return ["version", "in_words"] if obj else []
 
     def get_fieldsets(self, request: HttpRequest, obj: Price | None = None) -> Any:
         """What a frozen price charges reads better in words than in the fields it was typed into."""
@@ -394,6 +371,34 @@ class PriceDesk(PartsMixin, HistoryDesk):
     def get_inlines(self, request: HttpRequest, obj: Price | None = None) -> Any:
         return self.inlines if obj is None or is_draft(obj.version) else []
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """A new price comes last on the invoice."""
+        initial: dict[str, Any] = super().get_changeform_initial_data(request)
+        version = str(initial.get("version", ""))
+        if version.isdecimal():
+            latest = Price.objects.filter(version=int(version)).aggregate(latest=Max("position"))["latest"]
+            initial["position"] = 0 if latest is None else latest + 1
+        return initial
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        return super().render_change_form(request, {**context, "price_facts": page_facts()}, *args, **kwargs)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Tiers are stored anew, in the order of their ends."""
+        formset.save(commit=False)  # says what changed
+        kept = [one for one in formset.forms if one not in formset.deleted_forms]
+        tiers = in_order([one.instance for one in kept if one.instance.pk or one.has_changed()])
+        form.instance.tiers.all().delete()
+        for position, tier in enumerate(tiers):
+            tier.pk, tier.price, tier.position = None, form.instance, position
+            tier.save(force_insert=True)
+
+    def response_post_save_add(self, request: HttpRequest, obj: Price) -> HttpResponseRedirect:
+        return to_version(obj.version)
+
+    def response_post_save_change(self, request: HttpRequest, obj: Price) -> HttpResponseRedirect:
+        return to_version(obj.version)
+
     def frozen(self, row: Price) -> str | None:
         if is_draft(row.version):
             return None
@@ -401,9 +406,6 @@ class PriceDesk(PartsMixin, HistoryDesk):
             f"The version {row.version} is {row.version.get_status_display()}, so this price stays as it is. "
             "For another price make a new draft from that version."
         )
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
         """A version in review goes with its prices; one of them alone stays."""
@@ -418,6 +420,11 @@ class PriceDesk(PartsMixin, HistoryDesk):
     @admin.display(description="charges")
     def in_words(self, price: Price) -> str:
         return price_words(price, price.version.currency)
+
+
+def to_version(version: PlanVersion) -> HttpResponseRedirect:
+    """Back to the page that shows all prices of a version."""
+    return HttpResponseRedirect(reverse("admin:catalog_planversion_change", args=[version.pk]))
 
 
 def is_draft(version: PlanVersion | None) -> bool:

@@ -211,6 +211,11 @@ def known_models() -> tuple[str, ...]:
     return tuple(_MODELS)
 
 
+def fields_of(model: str) -> frozenset[str]:
+    """The arithmetic fields that a price of this model may have, `tiers` among them."""
+    return frozenset({*_MODELS[model][0], *_SURROUNDINGS[model]})
+
+
 def parse_price(mapping: Mapping[str, object]) -> PriceRule:
     """The rule described by the arithmetic fields of a price, as in a scenario file.
 

@@ -237,7 +237,7 @@ def content_errors(content: VersionContent, meters: Mapping[str, Meter]) -> list
     for index, price in enumerate(content.prices):
         errors += [
             FieldError(f"prices[{index}].{error.path}", error.code, error.detail)
-            for error in _price_errors(price, meters)
+            for error in price_errors(price, meters)
         ]
         if price.key in seen:
             errors.append(FieldError(f"prices[{index}].key", "duplicate", f"{price.key} is there twice"))
@@ -251,7 +251,8 @@ def bracketed(path: str) -> str:
     return first + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in rest)
 
 
-def _price_errors(price: PriceDraft, meters: Mapping[str, Meter]) -> list[FieldError]:
+def price_errors(price: PriceDraft, meters: Mapping[str, Meter]) -> list[FieldError]:
+    """What keeps one price from being sold, with paths such as `tiers[0].up_to`."""
     errors = []
     if price.kind not in PriceKind.values:
         errors.append(FieldError("kind", "invalid", f"kind is one of {', '.join(PriceKind.values)}"))

@@ -12,6 +12,7 @@ from billing.admin import (
     invoice_lines,
     invoices,
     plan_versions,
+    prices,
     quarantine,
     source_rules,
     sources,
@@ -19,6 +20,6 @@ from billing.admin import (
 )
 
 __all__ = [
-    "bill_runs", "customers", "invoice_lines", "invoices", "plan_versions", "quarantine", "source_rules", "sources",
-    "usage",
+    "bill_runs", "customers", "invoice_lines", "invoices", "plan_versions", "prices", "quarantine", "source_rules",
+    "sources", "usage",
 ]  # fmt: skip

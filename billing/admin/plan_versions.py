@@ -54,6 +54,7 @@ class VersionOffice(PlanVersionDesk):
     def said(self, request: HttpRequest, row: PlanVersion, at: dt.datetime) -> dict[str, Any]:
         shown = super().said(request, row, at)
         shown |= {"version": row, "versions": versions_of(row.plan, at.date(), request)}
+        shown["stored"] = list(row.prices.all())
         shown["tries"] = may_try(request)
         shown["moves_contracts"] = may_move(request, row)
         if request.user.has_perm("contracts.view_contract"):
