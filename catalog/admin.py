@@ -139,11 +139,13 @@ class VersionDeed(Deed):
 class PublishingDeed(VersionDeed):
     """A step towards customers: its page compares the version with the one in force."""
 
-    def shown(self, row: PlanVersion, at: dt.datetime) -> SafeString:
-        return mark_safe(render_to_string("admin/catalog/planversion/review.html", self.review(row, at)))
+    review_template: ClassVar[str] = "admin/catalog/difference.html"
 
-    def review(self, row: PlanVersion, at: dt.datetime) -> dict[str, Any]:
-        """What its page says of a version. Raises UnableToPublish where the version cannot be sold as it is."""
+    def shown(self, row: PlanVersion, at: dt.datetime, by: AbstractBaseUser) -> SafeString:
+        return mark_safe(render_to_string(self.review_template, self.review(row, at, by)))
+
+    def review(self, row: PlanVersion, at: dt.datetime, by: AbstractBaseUser) -> dict[str, Any]:
+        """What its page says of a version to this person. Raises UnableToPublish where it cannot be sold as it is."""
         require_sellable(row)
         return {"difference": compare_versions(version_before(row, at.date()), row)}
 

@@ -67,8 +67,8 @@ class Deed(ABC):
     def changes(self, row: Any, at: dt.datetime) -> Sequence[Change]:
         """What the confirm page says of a row. Raises one of `refusals` where the deed cannot be done."""
 
-    def shown(self, row: Any, at: dt.datetime) -> SafeString | str:
-        """What the confirm page shows of a row in place of a table of its changes: HTML, or nothing.
+    def shown(self, row: Any, at: dt.datetime, by: AbstractBaseUser) -> SafeString | str:
+        """What the confirm page shows this person of a row in place of a table of its changes: HTML, or nothing.
 
         Raises one of `refusals`, as `changes` does.
         """
@@ -112,15 +112,15 @@ class Deed(ABC):
             "deed": self,
             "form": form,
             "overall": self.overall(rows) if len(rows) > 1 else "",
-            "cases": [self._case(row, at) for row in rows],
+            "cases": [self._case(row, at, cast(AbstractBaseUser, request.user)) for row in rows],
             "checkbox": ACTION_CHECKBOX_NAME,
             "origin": request.POST.get("origin", ""),
         }
         return TemplateResponse(request, "admin/deed.html", context)
 
-    def _case(self, row: Any, at: dt.datetime) -> dict[str, Any]:
+    def _case(self, row: Any, at: dt.datetime, by: AbstractBaseUser) -> dict[str, Any]:
         try:
-            shown = self.shown(row, at)
+            shown = self.shown(row, at, by)
             changes = [] if shown else self.changes(row, at)
             return {"row": row, "title": self.title(row), "changes": changes, "shown": shown}
         except self.refusals as refusal:

@@ -11,7 +11,7 @@ from django.db.models import Count, F, Q, QuerySet
 
 from catalog.auditing import name_of
 from catalog.models import PlanVersion
-from contracts.models import Contract, ContractLine, ContractStatus
+from contracts.models import Contract, ContractLine, ContractStatus, Customer
 
 MOVED = "Moved to {version} on "
 
@@ -63,6 +63,20 @@ def standing_on(versions: Iterable[int], day: dt.date) -> dict[int, Standing]:
     )
     found = {row["plan_version"]: Standing(row["lines"], row["contracts"], row["customers"]) for row in rows}
     return {pk: found.get(pk, Standing()) for pk in wanted}
+
+
+def customers_on(versions: Iterable[int], day: dt.date) -> dict[int, list[Customer]]:
+    """Version (id) -> the customers with a contract that stands on it that day, by name. One query."""
+    rows = (
+        running(day)
+        .filter(plan_version__in=list(versions))
+        .order_by("contract__customer__name", "contract__customer")
+        .select_related("contract__customer")
+    )
+    found: dict[int, dict[int, Customer]] = defaultdict(dict)
+    for row in rows:
+        found[row.plan_version_id][row.contract.customer_id] = row.contract.customer
+    return {pk: list(customers.values()) for pk, customers in found.items()}
 
 
 def standing_contracts(version: int, day: dt.date) -> QuerySet[Contract]:

@@ -17,10 +17,11 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
+from billing.admin.consequences import ApproveKnowingly, SubmitKnowingly, may_try
 from billing.admin.migrating import LISTED, PERMISSION, DayForm, candidates, choices, elsewhere, move, trial
 from billing.admin.source_rules import user_of
 from billing.invoicing.shadow import UnableToCompare
-from catalog.admin import PlanDesk, PlanVersionDesk
+from catalog.admin import CopyVersion, PlanDesk, PlanVersionDesk, RetireVersion
 from catalog.models import Plan, PlanVersion, VersionStatus
 from contracts.lifecycle import UnableToAmend
 from contracts.standing import moves_to, standing_on
@@ -46,6 +47,7 @@ class PlanOffice(PlanDesk):
 @admin.register(PlanVersion)
 class VersionOffice(PlanVersionDesk):
     change_form_template = "admin/billing/planversion/change_form.html"
+    deeds = (SubmitKnowingly(), ApproveKnowingly(), RetireVersion(), CopyVersion())
 
     def get_urls(self) -> list[URLPattern]:
         moving = self.admin_site.admin_view(self.migrate_view)
@@ -122,11 +124,6 @@ class VersionOffice(PlanVersionDesk):
             **said,
         }
         return TemplateResponse(request, f"admin/billing/planversion/{name}.html", context)
-
-
-def may_try(request: HttpRequest) -> bool:
-    """Whether a person sees what contracts would cost on a version: what they were billed shows in it."""
-    return bool(request.user.has_perms(["catalog.view_planversion", "contracts.view_contract", "billing.view_invoice"]))
 
 
 def may_move(request: HttpRequest, version: PlanVersion) -> bool:
