@@ -1,6 +1,6 @@
 """What differs between two contents of a plan, to be read: on the console, over the API and at the command line.
 
-Nothing here names the fields of a price: whatever a content says is compared, and shown where it says something.
+Whatever a content says is compared, and shown where it says something; a field that is new needs nothing here.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.utils.text import capfirst
 
-from catalog.models import PLAIN, PlanVersion, Price, PriceModel
+from catalog.models import PLAIN, PlanVersion, Price, PriceKind, PriceModel
 from catalog.money import exact
 from catalog.publishing import PriceDraft, VersionContent, content_of
 from catalog.wording import figure, price_figure, price_words
 
 Shift = Literal["added", "removed", "changed", "same"]
 
+# What makes no difference to what usage costs.
+IDLE_IN_USAGE = ("prorate", "billing")
 # What is meant where nothing is said, and how that reads.
 USUAL: Mapping[str, Any] = {**PLAIN, "multiplier": 1}
 NOTHING = {"effective_from": "from ever"}
@@ -183,7 +185,7 @@ def _price_facts(price: PriceDraft | None) -> dict[str, Any]:
     if price is None:
         return {}
     arithmetic = {name: value for name, value in price.arithmetic.items() if name != "tiers" and value is not None}
-    rest = _facts(price, but=("key", "arithmetic"))
+    rest = _facts(price, but=("key", "arithmetic", *(IDLE_IN_USAGE if price.kind == PriceKind.USAGE else ())))
     first: dict[str, Any] = {name: rest.pop(name) for name in ("name", "kind")}
     return {**first, "model": arithmetic.pop("model", None), **arithmetic, **rest}
 

@@ -4,7 +4,18 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from revops.api import catalog, contracts, customers, invoices, migrating, plan_versions, plans, problems, quarantine
+from revops.api import (
+    catalog,
+    contracts,
+    customers,
+    differing,
+    invoices,
+    migrating,
+    plan_versions,
+    plans,
+    problems,
+    quarantine,
+)
 from revops.api.calculating import Calculate
 from revops.api.corrections import Corrections
 from revops.api.docs import docs
@@ -29,6 +40,7 @@ doors = [
     *catalog.addresses,
     *plans.addresses,
     *plan_versions.addresses,
+    *differing.addresses,
     *migrating.addresses,
     *customers.addresses,
     *contracts.addresses,

@@ -297,6 +297,43 @@ class Migration(Shown, kw_only=True):
     refused: Annotated[list[RequestFault], Meta(description="What would be in the way; only in a dry run.")]
 
 
+class FieldShift(Shown, kw_only=True):
+    """One field, before and after; null: nothing was said."""
+
+    field: Annotated[str, Meta(examples=["minimum_amount"])]
+    before: Any
+    after: Any
+
+
+class TierShift(Shown, kw_only=True):
+    """A step before and after; null: that side has no such step."""
+
+    before: PriceTier | None
+    after: PriceTier | None
+    changed: bool
+
+
+class PriceDifference(Shown, kw_only=True):
+    """A price of one version or of both. Its `tiers` are all of them, unless it is the same in both."""
+
+    key: Key
+    name: str
+    change: Literal["added", "removed", "changed", "same"]
+    fields: Annotated[list[FieldShift], Meta(description="Those that differ.")]
+    tiers: list[TierShift]
+
+
+class VersionDifference(Shown, kw_only=True):
+    """What a version of a plan says otherwise than another."""
+
+    plan: str
+    version: int
+    against: Annotated[int | None, Meta(description="The version it is compared with; null: there is no other.")]
+    same: Annotated[bool, Meta(description="Whether both charge and say the same.")]
+    fields: Annotated[list[FieldShift], Meta(description="Those of the version itself that differ.")]
+    prices: list[PriceDifference]
+
+
 SOURCE = {
     "key": "gateway",
     "name": "API gateway",
@@ -442,4 +479,39 @@ MIGRATION = {
     ],
     "totals": [{"currency": "USD", "before": "64.00", "after": "70.00", "delta": "6.00"}],
     "refused": [],
+}
+
+DIFFERENCE = {
+    "plan": "translate",
+    "version": 2,
+    "against": 1,
+    "same": False,
+    "fields": [{"field": "effective_from", "before": None, "after": "2026-07-01"}],
+    "prices": [
+        {
+            "key": "base",
+            "name": "Base fee",
+            "change": "changed",
+            "fields": [{"field": "flat_amount", "before": "20.00", "after": "30.00"}],
+            "tiers": [],
+        },
+        {
+            "key": "words",
+            "name": "Words",
+            "change": "changed",
+            "fields": [],
+            "tiers": [
+                {
+                    "before": {"up_to": "100000", "unit_amount": "0.0004", "flat_amount": "0.00"},
+                    "after": {"up_to": "100000", "unit_amount": "0.0003", "flat_amount": "0.00"},
+                    "changed": True,
+                },
+                {
+                    "before": {"up_to": None, "unit_amount": "0.0002", "flat_amount": "0.00"},
+                    "after": {"up_to": None, "unit_amount": "0.0002", "flat_amount": "0.00"},
+                    "changed": False,
+                },
+            ],
+        },
+    ],
 }

@@ -9,6 +9,7 @@ from django.db import transaction
 
 from billing.models import Bucket, Source
 from catalog import publishing
+from catalog.comparing import compare_versions
 from catalog.models import Feature, Interval, Meter, Plan, PlanVersion, TaxRate, VersionStatus
 from catalog.publishing import PriceDraft, UnableToPublish, VersionContent
 from contracts.models import ContractLine
@@ -161,8 +162,12 @@ def _keep_version(load: Load, plan: Plan, number: int, content: VersionContent) 
         by=load.by,
         reason=load.why,
     )
-    same = versions and versions[0].number == number
-    why = f"version {number} is {versions[0].get_status_display()} with other content" if same else ""
+    nearest = versions[0] if versions else None
+    currencies = (content.currency if nearest is None else nearest.currency, content.currency)
+    load.drafted.append((compare_versions(nearest, drafted), currencies))
+    why = ""
+    if nearest is not None and nearest.number == number:
+        why = f"version {number} is {nearest.get_status_display()} with other content"
     load.note(f"plan version {drafted}", "drafted", why)
     return drafted
 

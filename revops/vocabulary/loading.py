@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from catalog.auditing import Actor, create_signed, sign
+from catalog.comparing import Difference
 from catalog.models import Seller
 from catalog.pricing import FieldError
 from contracts.models import Contract
@@ -50,6 +51,8 @@ class Load:
     changes: list[Change] = field(default_factory=list)
     unchanged: int = 0
     errors: list[FieldError] = field(default_factory=list)
+    # Drafted versions beside the one each was compared with, with the currencies of both.
+    drafted: list[tuple[Difference, tuple[str, str]]] = field(default_factory=list)
     # Told how many more objects of the file are done.
     progress: Callable[[int], object] | None = None
 
@@ -191,10 +194,15 @@ def changed(
         known[name] = (defaults or {}).get(name, field.get_default())
     if stored is None:
         return model(**{**(defaults or {}), **known}), "created", ""
-    differing = [name for name, value in known.items() if getattr(stored, name) != value]
+    differing = {name: getattr(stored, name) for name, value in known.items() if getattr(stored, name) != value}
     for name in differing:
         setattr(stored, name, known[name])
-    return stored, "updated" if differing else "", ", ".join(differing)
+    said = [f"{name}: {_value(before)} -> {_value(known[name])}" for name, before in differing.items()]
+    return stored, "updated" if differing else "", ", ".join(said)
+
+
+def _value(value: Any) -> str:
+    return "none" if value in (None, "", [], {}) else str(value)
 
 
 def chunks(items: Iterable[tuple[Hashable, Item]], size: int) -> Iterator[list[Item]]:
