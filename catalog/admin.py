@@ -195,7 +195,13 @@ class CopyVersion(Deed):
     def do(self, row: PlanVersion, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
         content = content_of(row)
         made = draft_version(
-            row.plan, currency=content.currency, prices=content.prices, at=at, by=by, reason=f"Copied from {row}"
+            row.plan,
+            currency=content.currency,
+            prices=content.prices,
+            trial_days=content.trial_days,
+            at=at,
+            by=by,
+            reason=f"Copied from {row}",
         )
         return f"{made} is a draft with the prices of {row}."
 
@@ -209,7 +215,7 @@ class PlanVersionDesk(DeedsMixin, HistoryDesk):
     search_fields = ["plan__key", "plan__name"]
     ordering = ["plan__key", "-number"]
     autocomplete_fields = ["plan"]
-    fields = ["plan", "number", "status", "currency", "effective_from", "published_at", "charges"]
+    fields = ["plan", "number", "status", "currency", "effective_from", "trial_days", "published_at", "charges"]
     deeds: ClassVar[Sequence[Deed]] = (SubmitVersion(), ApproveVersion(), RetireVersion(), CopyVersion())
     change_form_template = "admin/catalog/planversion/change_form.html"
 
@@ -234,7 +240,7 @@ class PlanVersionDesk(DeedsMixin, HistoryDesk):
         return ["plan", *always] if obj else always
 
     def get_fields(self, request: HttpRequest, obj: PlanVersion | None = None) -> Any:
-        return self.fields if obj else ["plan", "currency", "effective_from"]
+        return self.fields if obj else ["plan", "currency", "effective_from", "trial_days"]
 
     def get_urls(self) -> list[URLPattern]:
         compare = self.admin_site.admin_view(self.compare_view)
@@ -345,6 +351,7 @@ class PriceDesk(PartsMixin, HistoryDesk):
             {
                 "fields": [
                     ("billing", "prorate"),
+                    "interval",
                     ("unit_amount", "flat_amount"),
                     ("package_size", "package_amount"),
                     "package_rounding",
@@ -368,7 +375,12 @@ class PriceDesk(PartsMixin, HistoryDesk):
         """What a frozen price charges reads better in words than in the fields it was typed into."""
         if obj is None or is_draft(obj.version):
             return super().get_fieldsets(request, obj)
-        return [(None, {"fields": ["version", "key", "name", "kind", "meter", "in_words", "billing", "prorate"]})]
+        return [
+            (
+                None,
+                {"fields": ["version", "key", "name", "kind", "meter", "in_words", "billing", "interval", "prorate"]},
+            )
+        ]
 
     def get_inlines(self, request: HttpRequest, obj: Price | None = None) -> Any:
         return self.inlines if obj is None or is_draft(obj.version) else []

@@ -206,8 +206,8 @@ def _fields(
 
 
 def _usual(name: str) -> Any:
-    """What a field of a price has where nothing is said."""
-    for one in fields(PriceDraft):
+    """What a field has where nothing is said."""
+    for one in (*fields(PriceDraft), *fields(VersionContent)):
         if one.name == name:
             return one.default if one.default is not MISSING else None
     return None

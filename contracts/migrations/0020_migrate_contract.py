@@ -10,6 +10,6 @@ PERMISSIONS = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("contracts", "0002_two_persons")]
+    dependencies = [("contracts", "0003_terms_of_every_kind")]
 
     operations = [migrations.AlterModelOptions(name="contract", options={"permissions": PERMISSIONS})]

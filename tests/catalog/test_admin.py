@@ -144,6 +144,8 @@ def test_a_draft_that_cannot_be_sold_says_what_is_in_the_way(version: PlanVersio
 
 
 def test_a_version_is_retired_with_a_reason_and_copied_to_a_draft(version: PlanVersion) -> None:
+    PlanVersion.objects.update(trial_days=14)
+    version.refresh_from_db()
     publish(version, at=AT)
     client = boss()
     assert do(client, "retire_version", version, confirmed="yes").context["form"].errors
@@ -153,11 +155,13 @@ def test_a_version_is_retired_with_a_reason_and_copied_to_a_draft(version: PlanV
     assert version.history.latest().history_change_reason == "Replaced"
     do(client, "copy_version", version, confirmed="yes")
     copy = PlanVersion.objects.get(number=2)
-    assert (copy.status, copy.prices.get().unit_amount) == (VersionStatus.DRAFT, Decimal("0.02"))
+    said = (copy.status, copy.trial_days, copy.prices.get().unit_amount)
+    assert said == (VersionStatus.DRAFT, 14, Decimal("0.02"))
 
 
 def test_a_new_version_takes_the_next_number(version: PlanVersion) -> None:
-    assert boss().post(f"{LIST}add/", {"plan": version.plan_id, "currency": "EUR"}).status_code == 302
+    fields = {"plan": version.plan_id, "currency": "EUR", "trial_days": "0"}
+    assert boss().post(f"{LIST}add/", fields).status_code == 302
     assert PlanVersion.objects.get(currency="EUR").number == 2
 
 

@@ -116,25 +116,37 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class LaterPrice(PriceDraft):
-    interval: str = ""
+    tax_category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LaterContent(VersionContent):
-    trial_days: int = 0
+    notice_days: int = 0
     entitlements: tuple[Allowance, ...] = field(default=())
 
 
 def test_fields_that_a_content_comes_to_have_are_shown_without_being_named_here() -> None:
-    yearly = LaterPrice("base", "recurring", {"model": "flat", "flat_amount": "9"}, interval="year")
-    before = LaterContent("USD", None, (replace(yearly, interval=""),))
-    after = LaterContent("USD", None, (yearly,), trial_days=14, entitlements=(Allowance("tokens", "20000"),))
+    taxed = LaterPrice("base", "recurring", {"model": "flat", "flat_amount": "9"}, tax_category="books")
+    before = LaterContent("USD", None, (replace(taxed, tax_category=""),))
+    after = LaterContent("USD", None, (taxed,), notice_days=14, entitlements=(Allowance("tokens", "20000"),))
     found = compare(before, after, names=("p@1", "p@2"))
     assert changed(found.fields) == [
-        ("Trial days", "0", "14"),
+        ("Notice days", "0", "14"),
         ("Entitlements", "none", "feature tokens; limit 20,000"),
     ]
+    assert changed(found.prices[0].fields) == [("Tax category", "none", "books")]
+
+
+def test_an_interval_and_a_trial_are_said_where_there_is_one() -> None:
+    fee = PriceDraft("base", "recurring", {"model": "flat", "flat_amount": "9"})
+    before, after = (
+        VersionContent("USD", None, (fee,)),
+        VersionContent("USD", None, (replace(fee, interval="year"),), 14),
+    )
+    found = compare(before, after, names=("p@1", "p@2"))
+    assert changed(found.fields) == [("Trial days", "0", "14")]
     assert changed(found.prices[0].fields) == [("Interval", "none", "year")]
+    assert [said.name for said in compare(before, before, names=("p@1", "p@1")).fields] == ["currency"]
 
 
 @pytest.fixture
