@@ -72,6 +72,8 @@ def price_words(price: Price, currency: str) -> str:
         said.append(f"at least {price_figure(price.minimum_amount, currency)}")
     if price.maximum_amount is not None:
         said.append(f"at most {price_figure(price.maximum_amount, currency)}")
+    if price.interval:
+        said.append(f"every {price.get_interval_display().lower()}")
     if price.kind == PriceKind.RECURRING and price.billing == BillingTime.IN_ADVANCE:
         said.append("in advance")
     return "; ".join(said)

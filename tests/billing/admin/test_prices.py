@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from catalog.models import Plan, PlanVersion, Price
 from catalog.publishing import PriceDraft, draft_version, publish
@@ -137,3 +139,22 @@ def test_the_box_is_on_the_pages_of_the_version_and_of_its_prices(version: PlanV
         shown = client.get(f"/admin/catalog/{page}/change/").content.decode()
         assert f'data-calculator="{PAGE}"' in shown and "data-typed" not in shown
         assert "console/calculator.js" in shown
+
+
+def test_the_page_of_a_version_costs_the_same_queries_for_3_and_for_30_prices(version: PlanVersion) -> None:
+    boss = Client()
+    boss.force_login(User.objects.create_superuser("boss"))
+
+    def queries(count: int) -> int:
+        prices = [PriceDraft(f"fee-{n}", "recurring", {"model": "flat", "flat_amount": "1"}) for n in range(count)]
+        drafted = draft_version(version.plan, currency="USD", prices=prices, at=AT)
+        found = []
+        for page in ("change", "compare"):
+            address = f"/admin/catalog/planversion/{drafted.pk}/{page}/"
+            boss.get(address)
+            with CaptureQueriesContext(connection) as asked:
+                assert boss.get(address).status_code == 200
+            found.append(len(asked))
+        return sum(found)
+
+    assert queries(3) == queries(30)
