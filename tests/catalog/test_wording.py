@@ -74,3 +74,10 @@ def test_a_price_in_words(arithmetic: dict[str, Any], words: str) -> None:
     at = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     version = draft_version(Plan.objects.create(key="pro", name="Pro"), currency="USD", prices=[draft], at=at)
     assert price_words(version.prices.get(), "USD") == words
+
+
+@pytest.mark.django_db
+def test_an_interval_of_its_own_is_said() -> None:
+    fee = PriceDraft("fee", "recurring", {"model": "flat", "flat_amount": "90"}, interval="half_year")
+    version = draft_version(Plan.objects.create(key="pro"), currency="USD", prices=[fee], at=dt.datetime.now(dt.UTC))
+    assert price_words(version.prices.get(), "USD") == "90.00 USD; every half-year"
