@@ -11,6 +11,6 @@ def forwards(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("revops", "0005_apikey_makers"), ("contracts", "0020_migrate_contract")]
+    dependencies = [("revops", "0005_apikey_makers"), ("contracts", "0004_migrate_contract")]
 
     operations = [migrations.RunPython(forwards, migrations.RunPython.noop, elidable=False)]
