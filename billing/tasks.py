@@ -19,7 +19,7 @@ def bill_run(at: str) -> dict[str, Any]:
     Answers the numbers of the documents made, and the contracts that could not be billed.
     """
     instant = _instant(at)
-    result = runs.run(instant, workers=runs.WORKERS)
+    result = runs.run(instant)
     return {
         "at": instant.isoformat(),
         "closed": result.closed,

@@ -175,9 +175,7 @@ class InvoiceDesk(DocumentDesk):
             raise PermissionDenied
         at = timezone.now()
         if request.method == "POST":
-            return self.run_billing(
-                request, bill_run.run(at, by=cast(AbstractBaseUser, request.user), workers=bill_run.WORKERS)
-            )
+            return self.run_billing(request, bill_run.run(at, by=cast(AbstractBaseUser, request.user)))
         found = bill_run.run(at, dry_run=True)
         context = {
             **self.admin_site.each_context(request),

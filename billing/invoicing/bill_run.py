@@ -9,10 +9,10 @@ is left out. Two runs at once take turns on a contract; the row of a closed peri
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -25,7 +25,6 @@ from billing.invoicing.issuing import draw_credit, issue_drafts
 from billing.invoicing.ledgers import load, sweep
 from billing.invoicing.rendering import document_json
 from billing.invoicing.storing import store
-from billing.invoicing.turns import in_turns
 from billing.models import BillRun, BillRunFault, Document, Invoice, PeriodClose
 from catalog.auditing import Actor, name_of
 from catalog.periods import Period
@@ -36,8 +35,6 @@ from contracts.terms import Agreement
 log = logging.getLogger(__name__)
 
 CHUNK = 200
-WORKERS = 2
-"""Chunks at a time where a run has its connection to itself: one is rated while the database works on another."""
 
 
 @dataclass
@@ -78,13 +75,11 @@ def run(
     dry_run: bool = False,
     by: Actor = None,
     progress: Callable[[int, int], None] | None = None,
-    workers: int = 1,
 ) -> RunResult:
     """Close every period that is due at an instant, with all use known now. A second run does nothing.
 
     `customers` limits it to some, by key. `dry_run` writes nothing and shows the documents as drafts. `by` started it:
     a person, or nobody but the schedule. `progress` is told after each chunk how many contracts are done, of how many.
-    `workers` chunks are worked on at a time, each over a connection of its own.
     """
     result = RunResult(at, name_of(by))
     contracts = Contract.objects.approved()
@@ -93,14 +88,13 @@ def run(
     ids = list(contracts.order_by("pk").values_list("pk", flat=True))
     row = None if dry_run else BillRun.objects.create(at=at, by=result.by)
     prices = PriceBook()
-    chunks = [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
-    bill = partial(_bill_chunk, at=at, prices=prices, by=result.by, dry_run=dry_run)
-    done = 0
-    for some, found in zip(chunks, in_turns(bill, chunks, workers), strict=True):
-        result.take(found)
-        done += len(some)
+    for start in range(0, len(ids), CHUNK):
+        some = ids[start : start + CHUNK]
+        result.take(_bill_chunk(some, at=at, prices=prices, by=result.by, dry_run=dry_run))
+        gc.freeze()  # what the result holds is not looked through again for garbage: a run's cost must not grow with it
         if progress is not None:
-            progress(done, len(ids))
+            progress(start + len(some), len(ids))
+    gc.unfreeze()
     if row is not None:
         _record(row, result)
     return result

@@ -98,7 +98,7 @@ def bill(prefix: str, customers: int, starts_at: dt.datetime) -> dict[str, Any]:
     named = keys(prefix)
     due_at = (starts_at + dt.timedelta(days=32)).replace(day=1) + dt.timedelta(days=1)
     begun, cpu = time.monotonic(), time.process_time()
-    result = bill_run.run(due_at, customers=named, workers=bill_run.WORKERS)
+    result = bill_run.run(due_at, customers=named)
     seconds, busy = time.monotonic() - begun, time.process_time() - cpu
     made = Invoice.objects.filter(customer__key__startswith=f"{prefix}-", purpose="close", status="issued")
     lines = InvoiceLine.objects.filter(invoice__in=made)

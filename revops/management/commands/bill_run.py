@@ -35,7 +35,6 @@ class Command(DatabaseCommand):
                 customers=options["customer"],
                 dry_run=options["dry_run"],
                 progress=move,
-                workers=bill_run.WORKERS,
             )
         document = {
             "at": result.at.isoformat(),
