@@ -88,13 +88,15 @@ def run(
     ids = list(contracts.order_by("pk").values_list("pk", flat=True))
     row = None if dry_run else BillRun.objects.create(at=at, by=result.by)
     prices = PriceBook()
-    for start in range(0, len(ids), CHUNK):
-        some = ids[start : start + CHUNK]
-        result.take(_bill_chunk(some, at=at, prices=prices, by=result.by, dry_run=dry_run))
-        gc.freeze()  # what the result holds is not looked through again for garbage: a run's cost must not grow with it
-        if progress is not None:
-            progress(start + len(some), len(ids))
-    gc.unfreeze()
+    try:
+        for start in range(0, len(ids), CHUNK):
+            some = ids[start : start + CHUNK]
+            result.take(_bill_chunk(some, at=at, prices=prices, by=result.by, dry_run=dry_run))
+            gc.freeze()  # what was made is not looked through again for garbage: a run's cost must not grow with it
+            if progress is not None:
+                progress(start + len(some), len(ids))
+    finally:
+        gc.unfreeze()
     if row is not None:
         _record(row, result)
     return result
