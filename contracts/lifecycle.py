@@ -8,9 +8,11 @@ what that changes in closed periods becomes adjustments.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,8 +25,17 @@ from catalog.periods import local_date
 from catalog.pricing import FieldError
 from catalog.publishing import OPERATOR
 from contracts.checking import Surroundings, faults
-from contracts.drafts import KINDS, LineDraft, OneTimeDraft, TermsDraft, terms_draft, terms_of
-from contracts.models import Contract, ContractStatus, Customer
+from contracts.drafts import (
+    KINDS,
+    SINGULAR,
+    GrantDraft,
+    LineDraft,
+    OneTimeDraft,
+    TermsDraft,
+    terms_draft,
+    terms_of,
+)
+from contracts.models import Contract, ContractStatus, CreditGrant, Customer
 
 # What the database refuses in terms of any contract, a draft's too.
 CONTRADICTIONS = ("order", "overlap", "duplicate", "invalid")
@@ -239,6 +250,35 @@ def add_one_time(
         return replace(terms, one_time=(*terms.one_time, OneTimeDraft(key, description, amount, on)))
 
     return _amend(contract, added, Signature(at, by, said(description, by)))
+
+
+def grant_credit(
+    contract: Contract, grant: GrantDraft, *, at: dt.datetime, by: Actor = None, reason: str = ""
+) -> CreditGrant:
+    """Give the contract credit besides what it has. A key that is not named is one that no grant of it ever had.
+
+    Raises UnableToAmend, with paths as in the grant.
+    """
+    with transaction.atomic():
+        locked = _locked(contract)
+        known = set(locked.credits.values_list("key", flat=True))
+        if grant.key in known:
+            detail = f"{locked} has, or had, a grant {grant.key}; give this one another key"
+            raise UnableToAmend([FieldError("key", "taken", detail)])
+        key = grant.key or next(key for place in count(1) if (key := f"{SINGULAR['credits']}-{place}") not in known)
+
+        def granted(locked: Contract, terms: TermsDraft) -> TermsDraft:
+            return replace(terms, credits=(*terms.credits, replace(grant, key=key)))
+
+        try:
+            _amend(contract, granted, Signature(at, by, reason or said("Credit granted", by)))
+        except UnableToAmend as unable:
+            own = [replace(error, path=_OF_GRANT.sub("", error.path)) for error in unable.errors]
+            raise UnableToAmend(own) from unable
+        return CreditGrant.objects.get(contract=locked, key=key, superseded_at=None)
+
+
+_OF_GRANT = re.compile(r"^credits\[\d+\]\.")
 
 
 def end(contract: Contract, on: dt.date, *, at: dt.datetime, by: Actor = None, reason: str = "") -> Contract:

@@ -21,7 +21,8 @@ from django.db.models.functions import Now
 
 from billing.invoicing.documents import invoice_row, line_rows
 from billing.invoicing.drafting import Ledger, Outcome, draft_run
-from billing.invoicing.issuing import draw_credit, issue_drafts
+from billing.invoicing.drawing import draw_credit
+from billing.invoicing.issuing import issue_drafts
 from billing.invoicing.ledgers import load, sweep
 from billing.invoicing.rendering import document_json
 from billing.invoicing.storing import store
@@ -159,9 +160,12 @@ def _show(billed: Sequence[Billed], at: dt.datetime, result: RunResult) -> None:
     """The same documents as drafts, with the credit that an issue now would draw."""
     documents = [(one, draft) for one in billed for draft in one.outcome.drafts]
     invoices = [invoice_row(one.contract, one.agreement, draft, at) for one, draft in documents]
-    drawn = draw_credit(invoices, at, lock=False)
-    for (one, draft), invoice, uses in zip(documents, invoices, drawn, strict=True):
-        result.add(document_json(invoice, line_rows(invoice, one.agreement, draft), uses, "draft"), invoice.document)
+    lines = [
+        line_rows(invoice, one.agreement, draft) for (one, draft), invoice in zip(documents, invoices, strict=True)
+    ]
+    drawn = draw_credit(invoices, at, unlocked=lines)
+    for invoice, rows, uses in zip(invoices, lines, drawn, strict=True):
+        result.add(document_json(invoice, rows, uses, "draft"), invoice.document)
     result.closed += sum(len(one.outcome.closes) for one in billed)
 
 

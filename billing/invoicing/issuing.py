@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
 from collections.abc import Sequence
-from decimal import Decimal
 from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, connection, transaction
 
+from billing.invoicing.drawing import draw_credit
 from billing.models import CreditUse, Document, Invoice, InvoiceStatus, NumberSeries
 from catalog.auditing import Actor, name_of
-from catalog.money import ZERO
 from catalog.periods import local_date
 from contracts.models import Contract
 
@@ -120,64 +118,3 @@ def _make_series(draft: Invoice, document: str) -> None:
     except IntegrityError:
         if not NumberSeries.objects.filter(seller=draft.seller, document=document).exists():
             NumberSeries.objects.create(seller=draft.seller, document=document, prefix=own)
-
-
-def draw_credit(documents: Sequence[Invoice], at: dt.datetime, *, lock: bool = True) -> list[list[CreditUse]]:
-    """Spend open credit notes of the same customer, seller and currency on each document, the oldest first.
-
-    Sets what is credited and what is due then, and returns what was drawn for each, not yet stored. At issue this is
-    done once and for all, under `lock`; without it, it shows what an issue now would draw.
-    """
-    open_notes = _open_notes({document.customer_id for document in documents if document.total > 0}, lock=lock)
-    drawn = []
-    for document in documents:
-        uses = []
-        left = max(document.total, ZERO)
-        for note in open_notes[document.customer_id, document.seller_id, document.currency]:
-            amount = min(left, note.left)
-            if amount > 0:
-                uses.append(CreditUse(credit_note=note.document, invoice=document, amount=amount, used_at=at))
-                note.left -= amount
-                left -= amount
-        document.amount_due = left
-        document.credited = max(document.total, ZERO) - left
-        drawn.append(uses)
-    return drawn
-
-
-_LEFT = """
-    SELECT note.id, -note.total - coalesce(spent.amount, 0)
-    FROM billing_invoice note
-    CROSS JOIN LATERAL (
-        SELECT sum(amount) AS amount FROM billing_credituse WHERE credit_note_id = note.id AND returned_at IS NULL
-    ) spent
-    WHERE note.customer_id = ANY(%s) AND note.document = 'credit_note' AND note.status = 'issued'
-      AND -note.total > coalesce(spent.amount, 0)
-"""
-
-
-class OpenNote:
-    """A credit note and what is left of it."""
-
-    def __init__(self, document: Invoice, left: Decimal) -> None:
-        self.document = document
-        self.left = left
-
-
-def _open_notes(customers: set[int], *, lock: bool) -> dict[tuple[int, int, str], list[OpenNote]]:
-    """(customer, seller, currency) -> issued credit notes with something left, the oldest first."""
-    found: dict[tuple[int, int, str], list[OpenNote]] = defaultdict(list)
-    if not customers:
-        return found
-    if lock:
-        notes = Invoice.objects.credit_notes().issued().filter(customer__in=customers)
-        list(notes.select_for_update().order_by("pk").values_list("pk"))
-    with connection.cursor() as cursor:
-        # A statement after the locks: what others have spent before they let go is seen.
-        cursor.execute(_LEFT, [list(customers)])
-        left: dict[int, Decimal] = dict(cursor.fetchall())
-    documents = Invoice.objects.in_bulk(left)
-    for pk in sorted(left):
-        note = documents[pk]
-        found[note.customer_id, note.seller_id, note.currency].append(OpenNote(note, left[pk]))
-    return found

@@ -11,7 +11,7 @@ from django.db import connection
 
 from billing.invoicing.documents import invoice_row, line_rows
 from billing.invoicing.drafting import draft_preview
-from billing.invoicing.issuing import draw_credit
+from billing.invoicing.drawing import draw_credit
 from billing.invoicing.ledgers import load
 from billing.invoicing.rendering import document_json
 from billing.models import CreditUse, Invoice, InvoiceLine
@@ -73,11 +73,9 @@ def _documents(
             continue
         if draft is not None:
             documents.append((draft, invoice_row(contract, read[contract.pk], draft, at)))
-    drawn = draw_credit([document for _, document in documents], at, lock=False)
-    shown = [
-        Preview(document, line_rows(document, read[document.contract_id], draft), uses)
-        for (draft, document), uses in zip(documents, drawn, strict=True)
-    ]
+    lines = [line_rows(document, read[document.contract_id], draft) for draft, document in documents]
+    drawn = draw_credit([document for _, document in documents], at, unlocked=lines)
+    shown = [Preview(document, rows, uses) for (_, document), rows, uses in zip(documents, lines, drawn, strict=True)]
     return sorted(shown, key=lambda one: one.document.contract.number), faults
 
 

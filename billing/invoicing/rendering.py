@@ -49,7 +49,7 @@ def document_json(
         "lines": [_line_json(line, currency) for line in lines],
         "subtotal": money_text(invoice.subtotal, currency),
         "tax": invoice.tax,
-        "credits": [{"grant": use.credit_note.number, "amount": money_text(use.amount, currency)} for use in credits],
+        "credits": [{"grant": use.name, "amount": money_text(use.amount, currency)} for use in credits],
         "total": money_text(invoice.total, currency),
         "amount_due": money_text(Decimal(invoice.amount_due), currency),
     }

@@ -113,7 +113,7 @@ class Invoice(Fact):
     issued_at = models.DateTimeField(null=True)
     issued_by = models.CharField(max_length=250, blank=True, help_text="A user, an API key, or a bill run.")
     due_on = models.DateField(null=True)
-    credited = MoneyField(default=0, help_text="Paid by credit notes at issue.")
+    credited = MoneyField(default=0, help_text="Paid by prepaid grants and credit notes, at issue.")
     amount_due = MoneyField(default=0)
     voided_at = models.DateTimeField(null=True)
     voided_by = models.CharField(max_length=250, blank=True, help_text="A user or an API key.")
@@ -231,6 +231,7 @@ class InvoiceLine(Fact):
         constraints = [models.UniqueConstraint(fields=["invoice", "position"], name="invoice_line_position")]
         indexes = [
             models.Index(fields=["contract", "period_starts_at", "entry_key"], name="invoice_line_entry"),
+            models.Index(fields=["contract", "term"], condition=Q(entry_kind="credit"), name="invoice_line_credit"),
         ]
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
 from billing.rating.discounts import spread_over
@@ -34,6 +34,11 @@ def _turn(grant: Grant) -> tuple[int, bool, datetime, datetime, str]:
     created_at = as_utc(grant.created_at)
     expires_at = created_at if grant.expires_at is None else as_utc(grant.expires_at).replace(microsecond=0)
     return grant.priority, grant.expires_at is None, expires_at, created_at, grant.id
+
+
+def turn(priority: int, expires_on: date | None) -> tuple[int, bool, date]:
+    """What the grants of a contract are sorted by; they stand in the order they were made."""
+    return priority, expires_on is None, expires_on or date.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,27 @@ def pay(lines: Sequence[Payable], credits: Sequence[Credit]) -> Paid:
                     due[place] -= paid
                     remaining[credit.id] -= paid
     return Paid(tuple(by_line), tuple(due), remaining)
+
+
+def pay_document(due: Decimal, parts: Sequence[Payable], credits: Sequence[Credit]) -> tuple[Decimal, ...]:
+    """What each credit, in its order, pays of what is due on a document, where `parts` are of some kinds (their ids).
+
+    Limited credits share what lies on the parts they may pay; the others never take it from them. golden/README.md,
+    invoices: credits up to what is due, or up to the net of the named lines.
+    """
+    left, paid = [part.amount for part in parts], []
+    with exact_arithmetic():
+        for credit in credits:
+            own = [] if credit.lines is None else [place for place, part in enumerate(parts) if credit.pays(part)]
+            room = due if credit.lines is None else min(due, exact_sum(left[place] for place in own))
+            amount = max(ZERO, min(credit.amount, room))
+            paid.append(amount)
+            due -= amount
+            for place in own:
+                share = max(ZERO, min(amount, left[place]))
+                left[place] -= share
+                amount -= share
+    return tuple(paid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ whose tax it lowers with it.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
 from billing.rating.charges import Step
+from billing.rating.credits import turn
 from billing.rating.discounts import DiscountableLine, DiscountKind, LineDiscount, apply_discounts
 from billing.rating.entries import Entry, EntryKind, Priced, covered_share
 from billing.rating.parts import spoken
@@ -178,7 +178,7 @@ def promotional_credit(remainder: Remainder, grants: Sequence[GrantTerms]) -> It
 
     golden/README.md: credits by priority, expiry, creation, id; a grant pays lines in their order.
     """
-    for grant in sorted(grants, key=_turn):
+    for grant in sorted(grants, key=lambda one: turn(one.priority, one.days.until)):
         state = f"grant/{grant.key}"
         before = remainder.closing.get(state, ZERO)
         scope = remainder.positive(grant.applies_to) if grant.applies_to else remainder.charged()
@@ -186,10 +186,6 @@ def promotional_credit(remainder: Remainder, grants: Sequence[GrantTerms]) -> It
         shown = Reduction(state, "credit", grant.key, f"{grant.description} on", said)
         spent = yield from spend(remainder, grant.amount - before, scope, shown)
         remainder.carry(state, before + spent)
-
-
-def _turn(grant: GrantTerms) -> tuple[int, bool, dt.date]:
-    return grant.priority, grant.days.until is None, grant.days.until or grant.days.start
 
 
 def spend(

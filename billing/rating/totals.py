@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from billing.rating.credits import Credit, Payable, pay_document
 from billing.rating.discounts import DiscountableLine, LineDiscount, Spread, apply_discounts
 from billing.rating.taxes import RoundPer, TaxableLine, tax_lines
 from catalog.money import ZERO, Rounding, exact_arithmetic, exact_sum
@@ -78,20 +79,8 @@ def totals(
 def _paid(
     lines: Sequence[TotalledLine], nets: Sequence[Decimal], credits: Sequence[TotalledCredit], due: Decimal
 ) -> tuple[Decimal, ...]:
-    """What each credit pays. Limited credits share the net of their lines; the others never take it from them."""
-    left, paid = list(nets), []
-    with exact_arithmetic():
-        for credit in credits:
-            open_to_it = [place for place, line in enumerate(lines) if credit.kinds and line.kind in credit.kinds]
-            room = due if credit.kinds is None else min(due, exact_sum(left[place] for place in open_to_it))
-            amount = max(ZERO, min(credit.amount, room))
-            paid.append(amount)
-            due -= amount
-            for place in open_to_it:
-                part = max(ZERO, min(amount, left[place]))
-                left[place] -= part
-                amount -= part
-    return tuple(paid)
+    parts = [Payable(line.kind or "", net) for line, net in zip(lines, nets, strict=True)]
+    return pay_document(due, parts, [Credit("", credit.amount, credit.kinds) for credit in credits])
 
 
 @dataclass(frozen=True, slots=True)

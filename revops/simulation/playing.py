@@ -25,7 +25,7 @@ from contracts.lifecycle import UnableToAmend
 from contracts.models import Contract, Customer
 from revops.simulation.comparing import Mismatch, differences
 from revops.simulation.databases import Say, silently, throw_away_databases
-from revops.vocabulary.amending import amend
+from revops.vocabulary.amending import amend, grant
 from revops.vocabulary.catalog_loading import keep_catalog
 from revops.vocabulary.contract_loading import keep_contracts
 from revops.vocabulary.contract_terms import UnknownTerm, version_of
@@ -36,6 +36,7 @@ from revops.vocabulary.words import (
     AmendWords,
     BillRunWords,
     EventPointWords,
+    GrantStepWords,
     MigrateWords,
     ScenarioWords,
     StepWords,
@@ -154,6 +155,7 @@ class Stage:
             "migrate": self._migrate,
             "amend": self._amend,
             "void_invoice": self._void_invoice,
+            "grant": self._grant,
         }
         for name in step.deeds():
             deeds[name](getattr(step, name), step.at, f"{path}.{name}")
@@ -204,6 +206,9 @@ class Stage:
 
     def _amend(self, words: AmendWords, at: dt.datetime, path: str) -> None:
         amend(_contract(words.contract, path), words, at=at, reason=words.reason or "")
+
+    def _grant(self, words: GrantStepWords, at: dt.datetime, path: str) -> None:
+        grant(_contract(words.contract, path), words, at=at)
 
     def _void_invoice(self, words: VoidInvoiceWords, at: dt.datetime, path: str) -> None:
         void_invoice(_document(words, path), reason=words.reason, waive=words.waive, at=at)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from django.db import transaction
 
+from billing.invoicing.granting import demand_covered
 from catalog.models import Seller
 from contracts import lifecycle
 from contracts.checking import Surroundings
@@ -303,6 +304,7 @@ class _Contracts:
             lifecycle.end(contract, words.ends_on, at=self.load.at, by=self.load.by)
         named = dict(after.each())
         lifecycle.amend(contract, **named, at=self.load.at, by=self.load.by, reason=self.load.why)
+        demand_covered(contract)
         self.surroundings.forget(contract.customer_id)
         self.load.note(f"contract {contract}", "amended")
 

@@ -198,19 +198,21 @@ def commitments(words: Sequence[CommitmentWords], contract: Contract) -> list[Co
 
 
 def credits(words: Sequence[GrantWords], contract: Contract) -> list[GrantDraft]:
-    return [
-        GrantDraft(
-            kind=one.kind,
-            amount=one.amount,
-            starts_on=one.from_ or contract.starts_on,
-            expires_on=one.expires_on,
-            priority=1 if one.priority is None else one.priority,
-            applies_to=one.applies_to or (),
-            name=one.name or "",
-            key=one.key or "",
-        )
-        for one in words
-    ]
+    return [credit(one, contract.starts_on) for one in words]
+
+
+def credit(words: GrantWords, starts_on: dt.date) -> GrantDraft:
+    """One grant, which may be spent from a day unless it says another."""
+    return GrantDraft(
+        kind=words.kind,
+        amount=words.amount,
+        starts_on=words.from_ or starts_on,
+        expires_on=words.expires_on,
+        priority=1 if words.priority is None else words.priority,
+        applies_to=words.applies_to or (),
+        name=words.name or "",
+        key=words.key or "",
+    )
 
 
 def one_time(words: Sequence[OneTimeWords]) -> list[OneTimeDraft]:

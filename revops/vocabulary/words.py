@@ -392,6 +392,18 @@ class VoidInvoiceWords:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NewGrantWords(GrantWords):
+    """Credit for an approved contract. Without `from` it may be spent from the day it is granted."""
+
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrantStepWords(NewGrantWords):
+    contract: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class BillRunWords:
     customer: str | None = None
 
@@ -409,8 +421,9 @@ class StepWords:
     migrate: MigrateWords | None = None
     amend: AmendWords | None = None
     void_invoice: VoidInvoiceWords | None = None
+    grant: GrantStepWords | None = None
     later: ClassVar = not_yet(
-        "renew", "top_up", "grant", "payment", "pay", "refund", "release", "issue_invoice", "propose", "control_total"
+        "renew", "top_up", "payment", "pay", "refund", "release", "issue_invoice", "propose", "control_total"
     )
 
     def deeds(self) -> list[str]:
@@ -426,6 +439,7 @@ STEP_DEEDS = (
     "migrate",
     "amend",
     "void_invoice",
+    "grant",
 )
 
 

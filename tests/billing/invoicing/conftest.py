@@ -12,7 +12,7 @@ import pytest
 from billing.models import Source
 from catalog.models import Meter, Plan, PlanVersion, Seller, TaxRate
 from catalog.publishing import PriceDraft, draft_version, publish
-from contracts.drafts import DiscountDraft, LineDraft, OneTimeDraft, terms_draft
+from contracts.drafts import DiscountDraft, GrantDraft, LineDraft, OneTimeDraft, terms_draft
 from contracts.lifecycle import approve, draft
 from contracts.models import Contract, Customer
 
@@ -70,6 +70,7 @@ class Shop:
         ends_on: dt.date | None = None,
         discounts: Sequence[DiscountDraft] = (),
         one_time: Sequence[OneTimeDraft] = (),
+        credits: Sequence[GrantDraft] = (),
         number: str = "",
         **fields: Any,
     ) -> Contract:
@@ -82,7 +83,7 @@ class Shop:
             ends_on=ends_on,
             **fields,
         )
-        terms = terms_draft([LineDraft(version, START)], discounts, one_time)
+        terms = terms_draft([LineDraft(version, START)], discounts, one_time, credits=credits)
         draft(contract, terms, at=instant("2025-12-02"))
         return approve(contract, at=instant("2025-12-02"))
 

@@ -14,6 +14,7 @@ from billing.rating.credits import (
     draw_notes,
     drawing_order,
     pay,
+    pay_document,
     progressive_credit,
     roll_over,
 )
@@ -92,6 +93,17 @@ def test_only_the_last_progressive_invoice_counts() -> None:
     assert progressive_credit({"usage": D(70)}, []) == {"usage": D(0)}
 
 
+def test_a_limited_credit_pays_what_lies_on_its_parts_and_others_leave_it_that() -> None:
+    parts = [Payable("calls", D(60)), Payable("base", D(40)), Payable("", D(-10))]
+    calls = frozenset({"calls"})
+    assert pay_document(D(90), parts, [Credit("all", D(25)), Credit("calls", D(100), calls)]) == (D(25), D(60))
+    # 90 - 80 leave 10, though 60 lie on calls
+    assert pay_document(D(90), parts, [Credit("all", D(80)), Credit("calls", D(100), calls)]) == (D(80), D(10))
+    # two share the 60
+    assert pay_document(D(90), parts, [Credit("a", D(45), calls), Credit("b", D(45), calls)]) == (D(45), D(15))
+    assert pay_document(D(0), parts, [Credit("all", D(5))]) == (D(0),)
+
+
 def test_what_is_left_rolls_over_up_to_its_maximum() -> None:
     assert roll_over(D(100), D(30), D(50)).next_balance == 150
     assert roll_over(D(100), D(30)).rolled_over == 70
@@ -117,3 +129,17 @@ def test_what_credits_pay_is_what_lines_lose_and_nothing_goes_below_zero(lines: 
     assert exact_sum(credit.amount for credit in given_) - done.total == exact_sum(done.remaining.values())
     assert all(left >= min(amount, D(0)) for left, amount in zip(done.due, lines, strict=True))
     assert all(done.remaining[credit.id] >= min(credit.amount, D(0)) for credit in given_)
+
+
+@given(
+    parts=st.lists(st.builds(Payable, id=st.sampled_from("0123"), amount=amounts), max_size=4),
+    given_=credits,
+    due=amounts,
+)
+def test_a_document_is_never_paid_below_zero_nor_a_credit_beyond_what_it_has(
+    parts: list[Payable], given_: list[Credit], due: D
+) -> None:
+    done = pay_document(due, parts, given_)
+    assert exact_sum(done) <= max(due, D(0))
+    for credit, amount in zip(given_, done, strict=True):
+        assert D(0) <= amount <= max(credit.amount, D(0))
