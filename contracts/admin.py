@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -291,7 +291,9 @@ class ContractDesk(DeedsMixin, HistoryDesk):
         ("Money", {"fields": [("currency", "payment_terms_days"), "tolerance_window"]}),
         ("Terms", {"fields": ["terms"]}),
     ]
-    deeds = (SubmitContract(), ApproveContract(), MoveToVersion(), AddOneTime(), EndContract())
+    deeds: ClassVar[Sequence[Deed]] = (
+        SubmitContract(), ApproveContract(), MoveToVersion(), AddOneTime(), EndContract(),
+    )  # fmt: skip
 
     def frozen(self, row: Contract) -> str | None:
         if row.status == ContractStatus.REVIEW:

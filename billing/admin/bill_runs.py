@@ -98,11 +98,18 @@ class NumberSeriesDesk(FactDesk):
 
 @admin.register(CreditUse)
 class CreditUseDesk(FactDesk):
-    list_display = ["credit_note", "invoice", "amount_figure", "used_at", "returned_at"]
-    list_filter = [("returned_at", admin.EmptyFieldListFilter), "used_at"]
-    list_select_related = ["credit_note", "invoice"]
-    search_fields = ["credit_note__number", "invoice__number"]
-    search_help_text = "The number of a credit note or an invoice."
+    list_display = ["source", "contract", "invoice", "amount_figure", "remaining_figure", "used_at", "returned_at"]
+    list_filter = [
+        ("returned_at", admin.EmptyFieldListFilter), ("credit_note", admin.EmptyFieldListFilter), "used_at",
+    ]  # fmt: skip
+    list_select_related = ["credit_note", "invoice", "contract"]
+    search_fields = ["credit_note__number", "invoice__number", "grant_key", "contract__number"]
+    search_help_text = "The number of a credit note, an invoice or a contract, or the key of a grant."
     ordering = ["-pk"]
-    empty_hint = "Credit notes are spent on the next invoices of their customer, when these are issued."
+    empty_hint = "Prepaid grants and credit notes are spent on the next invoices, when these are issued."
     amount_figure = money("amount", currency="invoice.currency")
+    remaining_figure = money("remaining", currency="invoice.currency", title="left then", with_currency=False)
+
+    @admin.display(description="credit", ordering="credit_note__number")
+    def source(self, use: CreditUse) -> str:
+        return f"{use.description} ({use.grant_key})" if use.grant_key else use.words

@@ -16,11 +16,12 @@ from billing.admin.customer_charts import charts_of
 from billing.admin.invoice_page import grouped
 from billing.admin.standing import credit_left, guessed, named, names_of, open_amounts
 from billing.admin.timeline import timeline_of
+from billing.invoicing.balances import balance_of, credit_notes, grants
 from billing.invoicing.preview import Preview, preview_documents
 from billing.invoicing.tracing import chains
 from billing.models import Invoice, InvoiceStatus
 from catalog.periods import Period
-from contracts.models import ContractLine, Customer
+from contracts.models import ContractLine, ContractStatus, Customer
 
 LATEST = 12  # documents shown
 SHEETS = 6  # next documents shown with their lines; of more contracts, only what they come to
@@ -49,6 +50,7 @@ def overview_of(customer: Customer, at: dt.datetime, *, range_name: str, user: A
         sheets = [sheet_of(one) for one in shown[:SHEETS]]
         context |= {"sheets": sheets, "more": [one.document for one in shown[SHEETS:]], "no_preview": faults}
         context |= documents_of(customer, at.astimezone(zone).date())
+        context |= credit_of(customer, at)
     if user.has_perm("billing.view_bucket"):
         period = next((Period(one.document.period_starts_at, one.document.period_ends_at) for one in shown), None)
         context |= charts_of(customer, at, zone, range_name, period)
@@ -77,6 +79,20 @@ def documents_of(customer: Customer, today: dt.date) -> dict[str, Any]:
         "document_count": customer.invoices.count(),
         "credit_left": credit_left(customer),
         "owed": [(currency, owed, overdue or 0) for _, currency, owed, overdue in open_amounts([customer.pk], today)],
+    }
+
+
+def credit_of(customer: Customer, at: dt.datetime) -> dict[str, Any]:
+    """The grants of its approved contracts, those with something left first, and its open credit notes."""
+    rows = grants().filter(contract__customer=customer, contract__status=ContractStatus.APPROVED)
+    balances = [balance_of(row, at) for row in rows.order_by("contract__number", "position", "pk")]
+    return {
+        "grants": sorted(balances, key=lambda one: one.state not in ("open", "not begun")),
+        "open_notes": [
+            (note, note.granted - (note.spent or 0))
+            for note in credit_notes().filter(customer=customer).order_by("pk")
+            if note.granted > (note.spent or 0)
+        ],
     }
 
 

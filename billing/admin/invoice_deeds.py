@@ -13,9 +13,11 @@ from django.db.models import QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 
 from billing.invoicing.crediting import UnableToDiscard, UnableToVoid, discard_draft, void_invoice
+from billing.invoicing.drawing import draw_credit
 from billing.invoicing.issuing import UnableToIssue, issue
 from billing.models import CreditUse, Document, Invoice, InvoiceStatus
 from catalog.deeds import Change, Deed
+from catalog.money import exact_sum
 from catalog.wording import money_words, period_words
 
 
@@ -42,7 +44,7 @@ class IssueInvoice(DocumentDeed):
     name, label, permission = "issue_invoice", "Issue", "billing.issue_invoice"
     explanation = (
         "The document gets its number and is final: after this it can only be voided. "
-        "Open credit notes of the customer are spent on it."
+        "Prepaid credit of its contract and open credit notes of the customer are spent on it."
     )
     refusals = (UnableToIssue,)
 
@@ -60,14 +62,17 @@ class IssueInvoice(DocumentDeed):
                 Change("Credit notes left", money_words(_open_credit(row), row.currency), then),
             ]
         left, owed = _open_credit(row), _owed(row)
-        spent = min(max(row.total, Decimal(0)), left)
-        due = max(row.total, Decimal(0)) - spent
+        [uses] = draw_credit([row], at, unlocked=[row.lines.all()])
+        of_notes = exact_sum(use.amount for use in uses if not use.grant_key)
         return [
             Change("Number", "none", "the next"),
             Change("Total", "not billed", total),
-            Change("Credit notes left", money_words(left, row.currency), money_words(left - spent, row.currency)),
-            Change("Amount due", "nothing", money_words(due, row.currency)),
-            Change("The customer owes", money_words(owed, row.currency), money_words(owed + due, row.currency)),
+            *(_drawn_from_grant(use, row.currency) for use in uses if use.grant_key),
+            Change("Credit notes left", money_words(left, row.currency), money_words(left - of_notes, row.currency)),
+            Change("Amount due", "nothing", money_words(row.amount_due, row.currency)),
+            Change(
+                "The customer owes", money_words(owed, row.currency), money_words(owed + row.amount_due, row.currency)
+            ),
         ]
 
     def do(self, row: Invoice, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
@@ -141,6 +146,11 @@ class DiscardDraft(DocumentDeed):
     def do(self, row: Invoice, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
         discard_draft(row, at=at)
         return "The draft is gone; the next bill run makes it anew."
+
+
+def _drawn_from_grant(use: CreditUse, currency: str) -> Change:
+    left = use.remaining or Decimal(0)
+    return Change(f"{use.words} left", money_words(left + use.amount, currency), money_words(left, currency))
 
 
 def _owed(invoice: Invoice) -> Decimal:

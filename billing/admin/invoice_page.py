@@ -27,6 +27,7 @@ from contracts.models import Contract, ContractLine, Discount, OneTimeTerm
 
 NO_STEP = {"sum": "", "amount": "", "description": "", "exact": "0"}
 CORRECTIONS = "Corrections of earlier periods"
+LESS = (LineKind.DISCOUNT, LineKind.CREDIT)  # shown with what they reduce
 
 
 @dataclass(slots=True)
@@ -54,6 +55,14 @@ class ShownLine:
     @property
     def net(self) -> Decimal:
         return exact_sum([self.line.amount, *(one.line.amount for one in self.discounts)])
+
+    @property
+    def net_words(self) -> str:
+        return (
+            "After credit"
+            if any(one.line.entry_kind == LineKind.CREDIT for one in self.discounts)
+            else "After discounts"
+        )
 
     @property
     def gist(self) -> dict[str, str]:
@@ -117,7 +126,7 @@ def grouped(document: Invoice, lines: Sequence[InvoiceLine], linked: dict[EntryN
     groups: dict[str, Group] = {}
     for one in shown:
         is_adjustment = one.line.kind == LineKind.ADJUSTMENT
-        if one.line.entry_kind == LineKind.DISCOUNT:
+        if one.line.entry_kind in LESS:
             home = reduced.get((is_adjustment, one.line.tax_key))
             if home is not None and home is not one and home.line.period_starts_at == one.line.period_starts_at:
                 home.discounts.append(one)
@@ -132,8 +141,8 @@ def _title(one: ShownLine) -> str:
     if version is not None:
         named = "" if line.contract_line == version.plan.key else f", {line.contract_line}"
         return f"{version.plan.name or version.plan.key}, version {version.number}{named}"
-    if line.entry_kind == LineKind.DISCOUNT:
-        return "Discounts on what other invoices bill"
+    if line.entry_kind in LESS:
+        return "Discounts and credit on what other invoices bill"
     return "Charged or credited once"
 
 
@@ -240,12 +249,14 @@ def happenings(
     if document.issued_at is not None:
         found.append(Happening(document.issued_at, document.issued_by, f"Issued as {document.number}"))
     for use in uses:
-        other = use.invoice if use.credit_note_id == document.pk else use.credit_note
-        amount = money_words(use.amount, document.currency)
         to_note = use.credit_note_id == document.pk
-        found.append(Happening(use.used_at, "", f"{amount} {'spent on' if to_note else 'of credit drawn from'}", other))
+        other = use.invoice if to_note else use.credit_note
+        amount, grant = money_words(use.amount, document.currency), f" {use.words}" if use.grant_key else ""
+        drawn = f"{amount} {'spent on' if to_note else 'of credit drawn from'}{grant}"
+        found.append(Happening(use.used_at, "", drawn, other))
         if use.returned_at is not None:
-            found.append(Happening(use.returned_at, "", f"{amount} returned {'by' if to_note else 'to'}", other))
+            back = f"{amount} returned {'by' if to_note else 'to'}{grant}"
+            found.append(Happening(use.returned_at, "", back, other))
     found += _corrections_of(document, lines, linked)
     if document.voided_at is not None:
         waived = "; the amount is waived" if document.waived else ""

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Literal
 
 from django.db import connection
@@ -115,7 +116,7 @@ def _amendments(grant: Any) -> Iterator[Movement]:
     rows = list(CreditGrant.objects.filter(contract=grant.contract_id, key=grant.key).order_by("pk"))
     made_at = CreditGrant.history.filter(id=rows[0].pk).aggregate(at=Min("history_date"))["at"]
     yield Movement(made_at or begins_at(grant), "granted", rows[0].amount, grant.key, grant.contract_id)
-    for before, row in zip(rows, rows[1:], strict=False):
+    for before, row in pairwise(rows):
         if (before.amount, before.expires_on) == (row.amount, row.expires_on):
             continue
         words = "" if before.expires_on == row.expires_on else f"expires on {row.expires_on or 'no day'}"

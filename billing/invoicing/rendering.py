@@ -90,6 +90,7 @@ def invoice_html(invoice: Invoice) -> str:
         "groups": _grouped(lines),
         "last_day": last_day,
         "credited": abs(invoice.total),
+        "drawn": invoice.credits.all(),
     }
     return render_to_string("documents/invoice.html", context)
 

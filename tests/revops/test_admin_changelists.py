@@ -53,6 +53,7 @@ from contracts.models import (
     Contact,
     Contract,
     ContractLine,
+    CreditGrant,
     Customer,
     CustomerAlias,
     Discount,
@@ -100,6 +101,8 @@ def world(numbers: range) -> None:
     make(ContractLine, [ContractLine(contract=one, plan_version=v, key="x", starts_on=DAY) for one, v in lined])
     amount = {"kind": DiscountKind.AMOUNT, "value": 5, "starts_on": DAY, "key": "d"}
     make(Discount, [Discount(contract=one, **amount) for one in contracts])
+    granted = {"kind": "prepaid", "amount": 5, "starts_on": DAY, "key": "g"}
+    make(CreditGrant, [CreditGrant(contract=one, **granted) for one in contracts])
     make(OneTimeTerm, [OneTimeTerm(contract=one, key="o", description="Once", amount=1, on=DAY) for one in contracts])
     documents(contracts)
     use(customers, meters, numbers)
@@ -137,6 +140,8 @@ def documents(contracts: list[Contract]) -> None:
     notes = make(Invoice, [document(one, Document.CREDIT_NOTE, -10) for one in contracts])
     pairs = list(zip(notes, invoices, strict=True))
     make(CreditUse, [CreditUse(credit_note=note, invoice=one, amount=1, used_at=AT) for note, one in pairs])
+    spent = {"grant_key": "g", "amount": 2, "used_at": AT}
+    make(CreditUse, [CreditUse(contract=one.contract, invoice=one, **spent) for one in invoices])
 
     def line(invoice: Invoice, position: int, corrects: InvoiceLine | None = None) -> InvoiceLine:
         return InvoiceLine(
