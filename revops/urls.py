@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from revops.api import (
     catalog,
     contracts,
+    credits,
     customers,
     differing,
     invoices,
@@ -42,6 +43,7 @@ doors = [
     *plan_versions.addresses,
     *differing.addresses,
     *migrating.addresses,
+    *credits.addresses,
     *customers.addresses,
     *contracts.addresses,
     *quarantine.addresses,

@@ -53,9 +53,9 @@ class TaxSum(Shown, kw_only=True):
 
 
 class DrawnCredit(Shown, kw_only=True):
-    """What a credit note paid."""
+    """What a prepaid grant or a credit note paid."""
 
-    grant: Annotated[str, Meta(description="Number of the credit note.", examples=["CN-000003"])]
+    grant: Annotated[str, Meta(description="Key of the grant, or number of the credit note.", examples=["CN-000003"])]
     amount: Money
 
 

@@ -75,17 +75,83 @@ _OVERSPENT = """
 """
 
 _MISSPENT = """
-    SELECT note.number, invoice.number, used.amount, fault.what
+    SELECT coalesce(note.number, used.grant_key), invoice.number, used.amount, fault.what
     FROM billing_credituse used
-    JOIN billing_invoice note ON note.id = used.credit_note_id
+    LEFT JOIN billing_invoice note ON note.id = used.credit_note_id
     JOIN billing_invoice invoice ON invoice.id = used.invoice_id
     CROSS JOIN LATERAL (VALUES
         ('credit of what is no issued credit note', note.document <> 'credit_note' OR note.status <> 'issued'),
         ('credit not returned by a void', invoice.status <> 'issued'),
-        ('credit of another customer, seller or currency', (note.customer_id, note.seller_id, note.currency)
-            IS DISTINCT FROM (invoice.customer_id, invoice.seller_id, invoice.currency))
+        ('credit of another customer, seller or currency', note.id IS NOT NULL
+            AND (note.customer_id, note.seller_id, note.currency)
+            IS DISTINCT FROM (invoice.customer_id, invoice.seller_id, invoice.currency)),
+        ('credit of another contract', used.contract_id <> invoice.contract_id)
     ) AS fault (what, holds)
     WHERE used.returned_at IS NULL AND fault.holds
+"""
+
+_RETURNED_FROM_A_STANDING = """
+    SELECT coalesce(note.number, used.grant_key), invoice.number, used.amount
+    FROM billing_credituse used
+    LEFT JOIN billing_invoice note ON note.id = used.credit_note_id
+    JOIN billing_invoice invoice ON invoice.id = used.invoice_id
+    WHERE used.returned_at IS NOT NULL AND invoice.status = 'issued'
+"""
+
+_OVERDRAWN = """
+    SELECT contract.number, used.grant_key, coalesce(granted.amount, 0), sum(used.amount)
+    FROM billing_credituse used
+    JOIN contracts_contract contract ON contract.id = used.contract_id
+    LEFT JOIN LATERAL (
+        SELECT amount FROM contracts_creditgrant
+        WHERE contract_id = used.contract_id AND key = used.grant_key AND kind = 'prepaid'
+        ORDER BY superseded_at DESC NULLS FIRST, id DESC LIMIT 1
+    ) granted ON true
+    WHERE used.returned_at IS NULL AND used.grant_key <> ''
+    GROUP BY contract.id, used.grant_key, granted.amount
+    HAVING sum(used.amount) > coalesce(granted.amount, 0)
+    ORDER BY contract.id, used.grant_key
+"""
+"""A grant that an amendment took out is what it was last."""
+
+_OUT_OF_ITS_DAYS = """
+    SELECT contract.number, used.grant_key, invoice.number, drawn.day
+    FROM billing_credituse used
+    JOIN billing_invoice invoice ON invoice.id = used.invoice_id
+    JOIN contracts_contract contract ON contract.id = used.contract_id
+    JOIN contracts_customer customer ON customer.id = contract.customer_id
+    JOIN catalog_seller seller ON seller.id = contract.seller_id
+    CROSS JOIN LATERAL (
+        SELECT (used.used_at AT TIME ZONE coalesce(
+            nullif(contract.timezone, ''), nullif(customer.timezone, ''), seller.timezone
+        ))::date AS day
+    ) drawn
+    WHERE used.grant_key <> '' AND EXISTS (
+        SELECT 1 FROM contracts_creditgrant WHERE contract_id = used.contract_id AND key = used.grant_key
+    ) AND NOT EXISTS (
+        SELECT 1 FROM contracts_creditgrant said
+        WHERE said.contract_id = used.contract_id AND said.key = used.grant_key AND said.kind = 'prepaid'
+          AND said.starts_on <= drawn.day AND (said.expires_on IS NULL OR said.expires_on > drawn.day)
+    )
+    ORDER BY used.id
+"""
+"""Days that an amendment has moved count as they were, too."""
+
+_OUT_OF_ITS_PRICES = """
+    SELECT contract.number, used.grant_key, invoice.number, used.amount, lies.amount
+    FROM billing_credituse used
+    JOIN billing_invoice invoice ON invoice.id = used.invoice_id
+    JOIN contracts_contract contract ON contract.id = used.contract_id
+    CROSS JOIN LATERAL (
+        SELECT max(CASE WHEN said.applies_to = '{}' THEN invoice.total ELSE (
+            SELECT coalesce(sum(line.amount + line.tax_amount), 0) FROM billing_invoiceline line
+            WHERE line.invoice_id = invoice.id AND line.price = ANY(said.applies_to)
+        ) END) AS amount
+        FROM contracts_creditgrant said
+        WHERE said.contract_id = used.contract_id AND said.key = used.grant_key
+    ) lies
+    WHERE used.grant_key <> '' AND used.amount > lies.amount
+    ORDER BY used.id
 """
 
 _GAPS = """
@@ -156,8 +222,21 @@ def prove_documents() -> Check:
 def _prove_credit(check: Check) -> None:
     for note, total, used in stream(_OVERSPENT):
         check.leak("a credit note is overspent", {"document": note}, quantity_text(total), quantity_text(used))
-    for note, invoice, amount, what in stream(_MISSPENT):
-        check.leak(what, {"document": note, "on": invoice}, 0, quantity_text(amount))
+    for contract, grant, granted, used in stream(_OVERDRAWN):
+        where = {"contract": contract, "grant": grant}
+        check.leak("a grant is overdrawn", where, quantity_text(granted), quantity_text(used))
+    for credit, invoice, amount, what in stream(_MISSPENT):
+        check.leak(what, {"credit": credit, "on": invoice}, 0, quantity_text(amount))
+    for credit, invoice, amount in stream(_RETURNED_FROM_A_STANDING):
+        where = {"credit": credit, "on": invoice}
+        check.leak("credit returned from an invoice that stands", where, quantity_text(amount), 0)
+    for contract, grant, invoice, day in stream(_OUT_OF_ITS_DAYS):
+        where = {"contract": contract, "grant": grant, "on": invoice}
+        check.leak("a grant is spent on a day it may not be", where, "a day of the grant", day.isoformat())
+    for contract, grant, invoice, amount, lies in stream(_OUT_OF_ITS_PRICES):
+        where = {"contract": contract, "grant": grant, "on": invoice}
+        what = "a grant pays more than lies on its prices"
+        check.leak(what, where, f"at most {quantity_text(lies)}", quantity_text(amount))
 
 
 def _prove_numbers(check: Check) -> None:
@@ -188,10 +267,14 @@ def _count(check: Check) -> None:
     count = sum(documents.values())
     totals = "; ".join(
         f"{money(found['total'], currency)} {currency} = {money(found['lines'], currency)} lines"
-        f" + {money(found['tax'], currency)} tax"
+        f" + {money(found['tax'], currency)} tax" + _paid_by_credit(found["credits"], currency)
         for currency, found in issued.items()
     )
     check.sentence = f"{count:,} documents, issued: {totals or 'none'}"
+
+
+def _paid_by_credit(credits: Decimal, currency: str) -> str:
+    return f", {money(credits, currency)} paid by credit" if credits else ""
 
 
 def _number(text: str | None) -> str:

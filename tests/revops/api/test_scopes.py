@@ -46,12 +46,14 @@ CALLS: list[tuple[str, str, Any, Scope]] = [
     ("POST", "contracts/nix/submit", None, CONTRACTS),
     ("POST", "contracts/nix/approve", None, CONTRACTS),
     ("POST", "contracts/nix/amend", {}, CONTRACTS),
+    ("POST", "contracts/nix/credits", {}, CONTRACTS),
     ("POST", "contracts/nix/end", {"on": "2026-01-01", "reason": "x"}, CONTRACTS),
 ]
 READS = {
     "sources": Scope.CATALOG_READ, "meters": Scope.CATALOG_READ, "features": Scope.CATALOG_READ,
     "plans": Scope.CATALOG_READ, "plans/pro/versions": Scope.CATALOG_READ, "plans/pro/versions/1": Scope.CATALOG_READ,
     "customers": Scope.CONTRACTS_READ, "contracts": Scope.CONTRACTS_READ, "contracts/C-1": Scope.CONTRACTS_READ,
+    "customers/acme/credits": Scope.BILLING_READ,
 }  # fmt: skip
 
 
