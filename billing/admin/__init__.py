@@ -8,6 +8,7 @@ and of the invoice line they were billed on.
 
 from billing.admin import (
     bill_runs,
+    contracts,
     credit,
     customers,
     invoice_lines,
@@ -21,6 +22,6 @@ from billing.admin import (
 )
 
 __all__ = [
-    "bill_runs", "credit", "customers", "invoice_lines", "invoices", "plan_versions", "prices", "quarantine",
-    "source_rules", "sources", "usage",
+    "bill_runs", "contracts", "credit", "customers", "invoice_lines", "invoices", "plan_versions", "prices",
+    "quarantine", "source_rules", "sources", "usage",
 ]  # fmt: skip

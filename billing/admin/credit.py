@@ -1,17 +1,12 @@
-"""The desk of credit: what every grant has, where it went, and the deed that grants more."""
+"""The desk of credit: what every grant has, and where it went."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, ClassVar
-from zoneinfo import ZoneInfo
+from typing import Any
 
-from django import forms
 from django.contrib import admin
-from django.contrib.auth.models import AbstractBaseUser
-from django.core.validators import MaxValueValidator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -19,18 +14,13 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from billing.invoicing.balances import GrantBalance, State, balance_of, grants
+from billing.invoicing.balances import State, balance_of, grants
 from billing.invoicing.movements import history_of
 from catalog.columns import Cell, money
-from catalog.deeds import Change, DayField, Deed
 from catalog.desks import FactDesk
-from catalog.money import ZERO, exact_sum, money_text
-from catalog.periods import local_date
-from catalog.wording import money_figure, money_words
-from contracts.admin import ContractDesk
-from contracts.drafts import GrantDraft
-from contracts.lifecycle import UnableToAmend, grant_credit
-from contracts.models import Contract, ContractStatus, CreditGrant, GrantKind
+from catalog.money import money_text
+from catalog.wording import money_figure
+from contracts.models import CreditGrant
 
 TONES: Mapping[State, str] = {"open": "good", "not begun": "warn", "expired": "bad", "withdrawn": "bad"}
 
@@ -68,10 +58,12 @@ class GrantDesk(FactDesk):
     search_help_text = "Key or name of a grant, a contract or a customer."
     ordering = ["-pk"]
     fields = [
-        ("key", "name"), ("customer", "contract"), ("kind", "state"), ("starts_on", "expires_on"),
-        ("priority", "applies_to"), "movements",
+        ("key", "name"), ("customer", "contract"), ("kind", "state"), ("amount_figure", "drawn_figure"),
+        ("left_figure", "expired_figure"), ("starts_on", "expires_on"), ("priority", "applies_to"), "movements",
     ]  # fmt: skip
-    readonly_fields = ["customer", "state", "movements"]
+    readonly_fields = [
+        "customer", "state", "amount_figure", "drawn_figure", "left_figure", "expired_figure", "movements",
+    ]  # fmt: skip
     wide_fields = ("movements",)
     empty_hint = "Grants are terms of a contract; “Grant credit” is on the page of an approved one."
 
@@ -87,11 +79,11 @@ class GrantDesk(FactDesk):
 
     @admin.display(description="grant", ordering="key")
     def grant(self, row: CreditGrant) -> SafeString:
-        return format_html("{}<small>{}</small>", row.name or row.key, row.key if row.name else "")
+        return format_html("{}<br><small>{}</small>", row.name or row.key, row.key if row.name else "")
 
     @admin.display(description="customer, contract", ordering="contract__customer__name")
     def customer_and_contract(self, row: CreditGrant) -> SafeString:
-        return format_html("{}<small>{}</small>", row.contract.customer, row.contract)
+        return format_html("{}<br><small>{}</small>", row.contract.customer, row.contract)
 
     @admin.display(description="customer")
     def customer(self, row: CreditGrant) -> str:
@@ -104,82 +96,5 @@ class GrantDesk(FactDesk):
 
     @admin.display(description="what came and went")
     def movements(self, row: Any) -> SafeString:
-        at = timezone.now()
-        shown = {"history": history_of(row, at), "balance": balance_of(row, at), "currency": row.contract.currency}
+        shown = {"history": history_of(row, timezone.now()), "currency": row.contract.currency}
         return mark_safe(render_to_string("admin/billing/credit/history.html", shown))
-
-
-class GrantForm(forms.Form):
-    kind = forms.ChoiceField(choices=GrantKind, help_text="Prepaid: it was paid for, and makes no line on an invoice.")
-    amount = forms.DecimalField(max_digits=24, decimal_places=4, help_text="In the contract's currency.")
-    name = forms.CharField(required=False, max_length=200, help_text="As printed on invoices.")
-    reason = forms.CharField(label="Why", max_length=500)
-    priority = forms.IntegerField(
-        initial=1, min_value=0, validators=[MaxValueValidator(32_767)], help_text="The lowest is spent first."
-    )
-    starts_on = DayField(label="From", required=False, help_text="The first day it may be spent. Empty: today.")
-    expires_on = DayField(required=False, help_text="The first day it may no longer be spent. Empty: it never expires.")
-    applies_to = forms.CharField(
-        required=False, help_text="Keys of the prices it may pay, with commas between. Empty: everything."
-    )
-
-
-class GrantCredit(Deed):
-    name, label, permission = "grant_credit", "Grant credit", "contracts.amend_contract"
-    explanation = (
-        "An amendment. Promotional credit lowers the next invoices before tax; prepaid credit pays what is due on "
-        "them, tax included."
-    )
-    refusals = (UnableToAmend,)
-    form_class = GrantForm
-
-    def applies(self, row: Contract) -> bool:
-        return row.status == ContractStatus.APPROVED
-
-    def changes(self, row: Contract, at: dt.datetime) -> Sequence[Change]:
-        now = {kind: ZERO for kind in GrantKind.values}
-        for one in balances_of([row.pk], at):
-            now[one.grant.kind] += one.left
-        return [
-            Change(
-                f"{GrantKind(kind).label} credit left".capitalize(),
-                money_words(left, row.currency),
-                f"{money_words(left, row.currency)}, and the amount below if it is {kind}",
-            )
-            for kind, left in now.items()
-        ]
-
-    def do(self, row: Contract, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> str:
-        granted = grant_credit(
-            row,
-            GrantDraft(
-                kind=asked["kind"],
-                amount=asked["amount"],
-                starts_on=asked["starts_on"] or local_date(at, ZoneInfo(row.timezone_name())),
-                expires_on=asked["expires_on"],
-                priority=asked["priority"],
-                applies_to=tuple(key.strip() for key in asked["applies_to"].split(",") if key.strip()),
-                name=asked["name"],
-            ),
-            at=at,
-            by=by,
-            reason=asked["reason"],
-        )
-        left = exact_sum(one.left for one in balances_of([row.pk], at) if one.grant.kind == granted.kind)
-        said = f"{money_words(granted.amount, row.currency)} granted to {row} as {granted.key}"
-        return f"{said}; {money_words(left, row.currency)} of {granted.kind} credit left."
-
-
-def balances_of(contracts: Sequence[int], at: dt.datetime) -> list[GrantBalance]:
-    """How the grants of contracts (ids) stand."""
-    return [balance_of(row, at) for row in grants().filter(contract__in=contracts)]
-
-
-admin.site.unregister(Contract)
-
-
-@admin.register(Contract)
-class ContractOffice(ContractDesk):
-    """Contracts as billing sees them: what is granted and spent, too."""
-
-    deeds: ClassVar[Sequence[Deed]] = (*ContractDesk.deeds[:-1], GrantCredit(), ContractDesk.deeds[-1])

@@ -54,6 +54,7 @@ def test_the_list_says_what_every_grant_has(contract: Contract) -> None:
 def test_a_grant_tells_where_it_went(contract: Contract) -> None:
     void_invoice(Invoice.objects.get(number="INV-000002"), reason="Wrong", at=instant("2026-02-05"))
     text = words(page(signed_in(), f"{LIST}{CreditGrant.objects.get(key='pack').pk}/change/"))
+    assert "Left 51.00 Expired 0.00" in text
     assert "granted 150.00 150.00 2026-01-01 00:00 drawn INV-000001 -99.00 51.00" in text
     assert "2026-02-02 00:00 drawn INV-000002 -51.00 0.00 2026-02-05 00:00 returned INV-000002 51.00 51.00" in text
     text = words(page(signed_in(), f"{LIST}{CreditGrant.objects.get(key='welcome').pk}/change/"))
@@ -94,7 +95,7 @@ def test_the_invoice_and_its_document_show_what_was_drawn_and_what_was_left(cont
 def test_credit_is_granted_on_the_page_of_a_contract(contract: Contract) -> None:
     client = signed_in("amend_contract", "view_contract")
     text = words(grant(client, contract).content.decode())
-    assert "Prepaid, after tax credit left 0.00 EUR 0.00 EUR, and the amount below if it is prepaid" in text
+    assert "Prepaid credit left 0.00 EUR 0.00 EUR, and the amount below if it is prepaid" in text
     asked = {"kind": "prepaid", "amount": "40", "reason": "Outage of 3 March", "priority": "0", "confirmed": "yes"}
     answer = grant(client, contract, **asked, starts_on="", applies_to="tokens, base", name="Outage", expires_on="")
     assert messages(answer) == ["40.00 EUR granted to C-acme as credit-1; 40.00 EUR of prepaid credit left."]
