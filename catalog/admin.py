@@ -365,6 +365,7 @@ class PriceDesk(PartsMixin, HistoryDesk):
                 "fields": [
                     ("billing", "prorate"),
                     "interval",
+                    "tax_category",
                     ("unit_amount", "flat_amount"),
                     ("package_size", "package_amount"),
                     "package_rounding",

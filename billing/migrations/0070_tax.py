@@ -9,7 +9,7 @@ SQL = Path(__file__).parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0012_terms_of_every_kind")]
+    dependencies = [("billing", "0013_distinct_values")]
 
     operations = [
         migrations.AddField(

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from billing.rating.balance import Due
 from billing.rating.claims import Tax, Taxes
-from catalog.money import ZERO, exact_sum
+from catalog.money import ZERO, exact_sum, quantity_text
 from catalog.periods import local_date
 from contracts.terms import Agreement
 from revops.reconciliation.accounts import AMENDED, Account, Rated
@@ -116,7 +116,8 @@ class SettledProof:
             expected, found = (
                 f"{money(amount, agreement.currency)} on {money(base, agreement.currency)}" for base, amount in both
             )
-            self.check.leak("tax due is not billed", {**where, "rate": tax.code}, expected, found)
+            rate = {"rate": tax.code, "percent": quantity_text(tax.percent)}
+            self.check.leak("tax due is not billed", {**where, **rate}, expected, found)
 
     def _wait(self, agreement: Agreement, starts_at: dt.datetime, amount: Decimal, why: str) -> None:
         self.open_money[agreement.currency] += amount

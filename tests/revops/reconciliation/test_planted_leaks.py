@@ -434,7 +434,13 @@ PLANTED = {
         f" WHERE customer_id = {ACME} AND starts_at = '2026-01-01T00:00:00Z'",
         5,
         "tax due is not billed",
-        {"contract": "C-acme", "period_start": "2026-01-01", "key": "pro/pro@1/storage/2026-01-01", "rate": "de-vat"},
+        {
+            "contract": "C-acme",
+            "period_start": "2026-01-01",
+            "key": "pro/pro@1/storage/2026-01-01",
+            "rate": "de-vat",
+            "percent": "20",
+        },
         "1.20 on 6.00",
         "0.00 on 0.00",  # at 20 %, a rate that nothing was billed at
     ),
