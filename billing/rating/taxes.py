@@ -117,17 +117,20 @@ def tax_of(
     inclusive_rounding: InclusiveRounding = "tax",
 ) -> LineTax:
     """The tax on, or in, one amount. `factors` are those of `rate_factors`."""
-    whole = 1 + sum(factors, Fraction(0)) if behavior == "inclusive" else Fraction(1)
-    exact = [Fraction(base) * factor / whole for factor in factors]
+    exact = [Fraction(base) * factor for factor in factors]
+    if behavior == "inclusive":
+        whole = 1 + sum(factors, Fraction(0))
+        exact = [part / whole for part in exact]
+    total = exact[0] if len(exact) == 1 else sum(exact, Fraction(0))
     if behavior == "inclusive" and inclusive_rounding == "net":
         with exact_arithmetic():
-            tax = base - rounded(Fraction(base) - sum(exact, Fraction(0)), rounding)
+            tax = base - rounded(Fraction(base) - total, rounding)
         shares = _split_tax(tax, exact, rounding)
     elif round_per == "rate":
         shares = [rounded(share, rounding) for share in exact]
         tax = exact_sum(shares)
     else:
-        tax = rounded(sum(exact, Fraction(0)), rounding)
+        tax = rounded(total, rounding)
         shares = _split_tax(tax, exact, rounding)
     with exact_arithmetic():
         net = base - tax if behavior == "inclusive" else base
@@ -147,6 +150,8 @@ def _split_tax(tax: Decimal, by_rate: Sequence[Fraction], rounding: Rounding | N
     """The tax of a line as the parts of its rates; where it is rounded, so that they sum back."""
     if not tax or not any(by_rate):
         return [ZERO for _ in by_rate]
+    if len(by_rate) == 1:
+        return [tax]
     if rounding is None:
         return [decimal_of(part) for part in by_rate]
     return split(tax, [decimal_of(abs(part)) for part in by_rate], max(rounding.places, decimals(tax)))

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from billing.rating.charges import Step
 from billing.rating.claims import Claims, RateKey, Tax, sum_of_taxes
@@ -57,15 +58,18 @@ def _spoken(rates: Sequence[RateTerms]) -> str:
     return " and ".join(f"{quantity_text(rate.percent)} % {rate.code}" for rate in rates)
 
 
-def _factors(rates: Sequence[RateTerms]) -> list[Fraction]:
+@lru_cache(maxsize=1_000)
+def _factors(rates: tuple[RateTerms, ...]) -> list[Fraction]:
     return rate_factors([rate.percent for rate in rates], [rate.compound for rate in rates])
 
 
-def _tax_in(gross: Decimal, rates: Sequence[RateTerms], terms: TaxTerms, currency: str) -> LineTax:
+def _tax_in(gross: Decimal, rates: tuple[RateTerms, ...], terms: TaxTerms, currency: str) -> LineTax:
     return _rounded(gross, rates, terms, currency, with_tax=True)
 
 
-def _rounded(amount: Decimal, rates: Sequence[RateTerms], terms: TaxTerms, currency: str, *, with_tax: bool) -> LineTax:
+def _rounded(
+    amount: Decimal, rates: tuple[RateTerms, ...], terms: TaxTerms, currency: str, *, with_tax: bool
+) -> LineTax:
     return tax_of(
         amount,
         _factors(rates),
