@@ -62,11 +62,13 @@ class SellerDesk(HistoryDesk):
 
 @admin.register(TaxRate)
 class TaxRateDesk(HistoryDesk):
-    list_display = ["code", "country", "percent_figure", "effective_from", "description"]
+    list_display = ["code", "country", "category", "tax", "percent_figure", "compound", "effective_from", "description"]
     percent_figure = quantity("percent")
-    list_filter = ["country"]
-    search_fields = ["code", "description", "country"]
-    ordering = ["country", "effective_from"]
+    list_filter = ["country", "category", "tax"]
+    search_fields = ["code", "description", "country", "category"]
+    ordering = ["country", "category", "tax", "effective_from"]
+    fields = [("code", "percent"), "country", ("category", "tax"), "compound", "effective_from", "description"]
+    empty_hint = "A tax rate is added to, or taken out of, what customers of a country are billed from a day on."
 
 
 @admin.register(Feature)
@@ -199,6 +201,7 @@ class CopyVersion(Deed):
             currency=content.currency,
             prices=content.prices,
             trial_days=content.trial_days,
+            tax_behavior=content.tax_behavior,
             at=at,
             by=by,
             reason=f"Copied from {row}",
@@ -208,14 +211,24 @@ class CopyVersion(Deed):
 
 @admin.register(PlanVersion)
 class PlanVersionDesk(DeedsMixin, HistoryDesk):
-    list_display = ["__str__", "plan", "state", "currency", "effective_from", "published_at"]
+    list_display = ["__str__", "plan", "state", "currency", "tax_behavior", "effective_from", "published_at"]
     state = status("status", good=[VersionStatus.PUBLISHED], warn=[VersionStatus.DRAFT, VersionStatus.REVIEW])
     list_filter = ["status", "currency", "plan"]
     list_select_related = ["plan"]
     search_fields = ["plan__key", "plan__name"]
     ordering = ["plan__key", "-number"]
     autocomplete_fields = ["plan"]
-    fields = ["plan", "number", "status", "currency", "effective_from", "trial_days", "published_at", "charges"]
+    fields = [
+        "plan",
+        "number",
+        "status",
+        "currency",
+        "tax_behavior",
+        "effective_from",
+        "trial_days",
+        "published_at",
+        "charges",
+    ]
     deeds: ClassVar[Sequence[Deed]] = (SubmitVersion(), ApproveVersion(), RetireVersion(), CopyVersion())
     change_form_template = "admin/catalog/planversion/change_form.html"
 
@@ -240,7 +253,7 @@ class PlanVersionDesk(DeedsMixin, HistoryDesk):
         return ["plan", *always] if obj else always
 
     def get_fields(self, request: HttpRequest, obj: PlanVersion | None = None) -> Any:
-        return self.fields if obj else ["plan", "currency", "effective_from", "trial_days"]
+        return self.fields if obj else ["plan", "currency", "tax_behavior", "effective_from", "trial_days"]
 
     def get_urls(self) -> list[URLPattern]:
         compare = self.admin_site.admin_view(self.compare_view)
@@ -352,6 +365,7 @@ class PriceDesk(PartsMixin, HistoryDesk):
                 "fields": [
                     ("billing", "prorate"),
                     "interval",
+                    "tax_category",
                     ("unit_amount", "flat_amount"),
                     ("package_size", "package_amount"),
                     "package_rounding",
@@ -378,7 +392,20 @@ class PriceDesk(PartsMixin, HistoryDesk):
         return [
             (
                 None,
-                {"fields": ["version", "key", "name", "kind", "meter", "in_words", "billing", "interval", "prorate"]},
+                {
+                    "fields": [
+                        "version",
+                        "key",
+                        "name",
+                        "kind",
+                        "meter",
+                        "in_words",
+                        "billing",
+                        "interval",
+                        "prorate",
+                        "tax_category",
+                    ]
+                },
             )
         ]
 

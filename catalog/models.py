@@ -16,6 +16,7 @@ from catalog.auditing import history, two_persons
 from catalog.money import UnknownCurrency, minor_places
 from catalog.pricing import PriceRule, parse_price
 from catalog.selection import parse_window
+from catalog.tax_ids import InvalidTaxId, vat_id
 
 KEY = RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "A key is made of letters, digits, dots, dashes and underscores.")
 
@@ -32,6 +33,14 @@ def validate_window(text: str) -> None:
         parse_window(text)
     except ValueError as error:
         raise ValidationError(str(error)) from error
+
+
+def demand_tax_id(tax_id: str, country: str) -> None:
+    """Raises ValidationError where a VAT id is expected and this is none."""
+    try:
+        vat_id(tax_id, country)
+    except InvalidTaxId as invalid:
+        raise ValidationError({"tax_id": str(invalid)}) from invalid
 
 
 class UnitAmountField(models.DecimalField[Any, Any]):
@@ -66,6 +75,21 @@ class CreditUnused(models.TextChoices):
     AT_ONCE = "at_once", "at once, on a document of its own"
 
 
+class TaxRounding(models.TextChoices):
+    """What tax is rounded on."""
+
+    LINE = "line", "each line"
+    RATE = "rate", "each rate of each line"
+    INVOICE = "invoice", "the invoice: all that is due for a period"
+
+
+class TaxBehavior(models.TextChoices):
+    """Whether an amount has its tax in it."""
+
+    EXCLUSIVE = "exclusive", "without tax"
+    INCLUSIVE = "inclusive", "with tax"
+
+
 class Seller(models.Model):
     """The legal entity that invoices."""
 
@@ -91,36 +115,55 @@ class Seller(models.Model):
         "unused time", max_length=12, choices=CreditUnused, default=CreditUnused.NEXT_INVOICE,
         help_text="When what was billed in advance and changed in mid-period is settled.",
     )  # fmt: skip
+    tax_rounding = models.CharField(
+        max_length=8, choices=TaxRounding, default=TaxRounding.LINE,
+        help_text="What tax is rounded on. What is closed stays as it was rounded.",
+    )  # fmt: skip
     history = history()
 
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        demand_tax_id(self.tax_id, self.country)
+
+
+# Codes that say why no tax is charged; no rate has them.
+EXEMPT, REVERSE_CHARGE = "exempt", "reverse-charge"
+
 
 class TaxRate(models.Model):
-    """A percentage added to what customers of a country are billed, from a date on."""
+    """A percentage that customers of a country pay, from a date on.
+
+    Of one country, category and tax the latest that has begun counts; those of other taxes, and those that begin on
+    the same day, count together.
+    """
 
     code = models.CharField(max_length=40, unique=True, validators=[KEY])
     description = models.CharField(max_length=200, blank=True)
     percent = models.DecimalField(max_digits=7, decimal_places=4, validators=[MinValueValidator(Decimal(0))])
     country = models.CharField(max_length=2, help_text="Two letters, ISO 3166: whose customers pay it.")
+    category = models.CharField(
+        max_length=80, blank=True, validators=[KEY],
+        help_text="Of the prices it is for, before the rate for all. Empty: every price without a rate of its own.",
+    )  # fmt: skip
+    tax = models.CharField(
+        max_length=80, blank=True, validators=[KEY],
+        help_text="Which tax it is a rate of, where a country has several: gst, pst. They add up.",
+    )  # fmt: skip
+    compound = models.BooleanField(default=False, help_text="Taken on the price with the taxes before it.")
     effective_from = models.DateField(null=True, blank=True, help_text="Empty: from ever.")
     history = history()
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                "country",
-                "effective_from",
-                name="tax_rate_once_per_date",
-                nulls_distinct=False,
-                violation_error_message="This country already has a rate from that date.",
-            ),
-            models.CheckConstraint(condition=Q(percent__gte=0), name="tax_rate_not_negative"),
-        ]
+        constraints = [models.CheckConstraint(condition=Q(percent__gte=0), name="tax_rate_not_negative")]
 
     def __str__(self) -> str:
         return f"{self.code} ({self.percent.normalize():f} %)"
+
+    def clean(self) -> None:
+        if self.code in (EXEMPT, REVERSE_CHARGE):
+            raise ValidationError({"code": f"{self.code} says on documents why there is no tax; use another code."})
 
 
 class Feature(models.Model):
@@ -224,6 +267,10 @@ class PlanVersion(models.Model):
     trial_days = models.PositiveSmallIntegerField(
         default=0, help_text="Free days at the start of a contract line; use in them is counted and costs nothing."
     )
+    tax_behavior = models.CharField(
+        "prices are", max_length=10, choices=TaxBehavior, default=TaxBehavior.EXCLUSIVE,
+        help_text="With tax: it is taken out of them on the invoice, whose total is the prices.",
+    )  # fmt: skip
     published_at = models.DateTimeField(null=True, blank=True, editable=False)
     submitted_by = models.CharField(max_length=80, blank=True, editable=False, help_text="user:ID, key:ID or operator.")
     approved_by = models.CharField(max_length=80, blank=True, editable=False, help_text="Another than submitted it.")
@@ -350,6 +397,9 @@ class Price(models.Model):
         help_text="Where the price has an interval of its own: a yearly fee in a monthly plan. Empty: the plan's.",
     )  # fmt: skip
     prorate = models.BooleanField(default=True, help_text="By days, where a period is not whole.")
+    tax_category = models.CharField(
+        max_length=80, blank=True, validators=[KEY], help_text="Where it has tax rates of its own: books, food."
+    )
     position = models.PositiveSmallIntegerField(default=0)
     history = history()
 

@@ -224,6 +224,21 @@ def split(amount: Decimal, weights: Sequence[Decimal], places: int) -> list[Deci
     return parts
 
 
+def split_near(amount: Decimal, shares: Sequence[Fraction], places: int) -> list[Decimal]:
+    """Divide `amount` into parts of `places` decimals, each next to its exact share, that sum back to it.
+
+    Shares may be of either sign, and need not add up to the amount: every one is cut off downwards, then the missing
+    units go to those that lost most, ties in input order. Of what is split like this, nothing is left to split again.
+    """
+    unit = Fraction(10) ** places
+    wholes = [(share * unit).__floor__() for share in shares]
+    by_loss = sorted(range(len(shares)), key=lambda index: wholes[index] - shares[index] * unit)
+    missing = int(Fraction(amount) * unit) - sum(wholes)
+    for place, index in enumerate(by_loss):
+        wholes[index] += missing // len(shares) + (place < missing % len(shares))
+    return [_plain(Decimal(whole).scaleb(-places, context=_EXACT)) for whole in wholes]
+
+
 def money_text(amount: Decimal, currency: str) -> str:
     """The amount with exactly the currency's places, as in "5.00"; an unrounded amount raises ValueError."""
     places = minor_places(currency)

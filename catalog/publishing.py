@@ -27,6 +27,7 @@ from catalog.models import (
     PriceKind,
     PriceModel,
     PriceTier,
+    TaxBehavior,
     VersionStatus,
 )
 from catalog.money import UnknownCurrency, exact, minor_places
@@ -70,6 +71,7 @@ class PriceDraft:
     window: str = ""
     combine: str = "rate_each_bucket"
     interval: str = ""
+    tax_category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class VersionContent:
     effective_from: dt.date | None
     prices: tuple[PriceDraft, ...] = field(default=())
     trial_days: int = 0
+    tax_behavior: str = TaxBehavior.EXCLUSIVE
 
 
 def draft_version(
@@ -90,11 +93,12 @@ def draft_version(
     at: dt.datetime,
     effective_from: dt.date | None = None,
     trial_days: int = 0,
+    tax_behavior: str = TaxBehavior.EXCLUSIVE,
     by: Actor = None,
     reason: str = "",
 ) -> PlanVersion:
     """Add the next version of a plan, as a draft. Raises UnableToPublish where its prices cannot be read."""
-    content = VersionContent(currency, effective_from, tuple(prices), trial_days)
+    content = VersionContent(currency, effective_from, tuple(prices), trial_days, tax_behavior)
     meters = Meter.objects.in_bulk([price.meter for price in prices if price.meter], field_name="key")
     if errors := content_errors(content, meters):
         raise UnableToPublish(errors)
@@ -107,6 +111,7 @@ def draft_version(
             currency=currency,
             effective_from=effective_from,
             trial_days=trial_days,
+            tax_behavior=tax_behavior,
         )
         sign(version, at, by, reason or "Drafted")
         version.save()
@@ -127,7 +132,7 @@ def redraft(
         if errors := content_errors(content, meters):
             raise UnableToPublish(errors)
         locked.currency, locked.effective_from = content.currency, content.effective_from
-        locked.trial_days = content.trial_days
+        locked.trial_days, locked.tax_behavior = content.trial_days, content.tax_behavior
         sign(locked, at, by, reason or "Drafted anew")
         locked.save()
         locked.prices.all().delete()
@@ -209,10 +214,12 @@ def content_of(version: PlanVersion) -> VersionContent:
                 window=price.window,
                 combine=price.combine,
                 interval=price.interval,
+                tax_category=price.tax_category,
             )
             for price in version.prices.select_related("meter").prefetch_related("tiers")
         ),
         version.trial_days,
+        version.tax_behavior,
     )
 
 
@@ -233,6 +240,8 @@ def content_errors(content: VersionContent, meters: Mapping[str, Meter]) -> list
         errors.append(FieldError("currency", "invalid", str(unknown)))
     if not 0 <= content.trial_days <= LONGEST_TRIAL:
         errors.append(FieldError("trial_days", "invalid", f"trial_days is a number from 0 to {LONGEST_TRIAL:,}"))
+    if content.tax_behavior not in TaxBehavior.values:
+        errors.append(FieldError("tax_behavior", "invalid", f"tax_behavior is one of {', '.join(TaxBehavior.values)}"))
     seen: set[str] = set()
     for index, price in enumerate(content.prices):
         errors += [
@@ -375,7 +384,8 @@ def _step(
         Plan.objects.select_for_update().get(pk=version.plan_id)
         locked = PlanVersion.objects.select_for_update().get(pk=version.pk)
         step(locked, at, by)
-    for name in ("status", "published_at", "submitted_by", "approved_by", "currency", "effective_from", "trial_days"):
+    followed = ("currency", "effective_from", "trial_days", "tax_behavior")
+    for name in ("status", "published_at", "submitted_by", "approved_by", *followed):
         setattr(version, name, getattr(locked, name))
     return version
 
@@ -461,6 +471,7 @@ def _store_price(
         window=draft.window,
         combine=draft.combine,
         interval=draft.interval,
+        tax_category=draft.tax_category,
         **{name: Decimal(value) if name in DECIMAL else value for name, value in arithmetic.items()},
         **{f"conversion_{name}": value for name, value in conversion.items()},
     )
@@ -484,7 +495,8 @@ def _comparable(content: VersionContent) -> object:
     rules = [parse_price(price.arithmetic) for price in content.prices]
     filters = [filter_of(price.filters) for price in content.prices]
     prices = [replace(price, arithmetic={}, filters={}) for price in content.prices]
-    return content.currency, content.effective_from, content.trial_days, prices, filters, rules
+    said = content.currency, content.effective_from, content.trial_days, content.tax_behavior
+    return *said, prices, filters, rules
 
 
 def _said(deed: str, by: Actor) -> str:

@@ -63,11 +63,13 @@ class ContractInline(ShownInline):
 @admin.register(Customer)
 class CustomerDesk(HistoryDesk):
     list_display = ["name", "key", "country", "timezone", "tax_id", "contracts_figure"]
-    list_filter = ["country"]
+    list_filter = ["country", "tax_exempt"]
     search_fields = ["key", "name", "tax_id", "aliases__subject", "contacts__email"]
     search_help_text = "Name, key, tax id, a subject of its events, or a contact's address."
     ordering = ["name"]
-    fields = ["name", "key", "country", "timezone", "tax_id", "billing_address"]
+    fields = [
+        "name", "key", "country", "timezone", "tax_id", "tax_exempt", "tax_exempt_reason", "billing_address",
+    ]  # fmt: skip
     inlines = [AliasInline, ContactInline, ContractInline]
     empty_hint = "A customer is who is billed. Its key, or a subject of its own, names it in events."
     contracts_figure = count("approved_contracts", title="contracts")

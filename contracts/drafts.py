@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from django.db.models import QuerySet
 
-from catalog.models import PlanVersion
+from catalog.models import PlanVersion, TaxBehavior
 from contracts.models import (
     Commitment,
     Contract,
@@ -206,18 +206,19 @@ class OneTimeDraft:
     description: str
     amount: Decimal
     on: dt.date
+    tax_category: str = ""
+    tax_behavior: str = TaxBehavior.EXCLUSIVE
 
     manager: ClassVar[str] = "one_time_terms"
     counts_by_place: ClassVar[bool] = False
 
     @classmethod
     def of(cls, row: OneTimeTerm) -> OneTimeDraft:
-        return cls(row.key, row.description, row.amount, row.on)
+        return cls(row.key, row.description, row.amount, row.on, row.tax_category, row.tax_behavior)
 
     def row(self, contract: Contract, position: int) -> OneTimeTerm:
-        return OneTimeTerm(
-            contract=contract, key=self.key, description=self.description, amount=self.amount, on=self.on
-        )
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return OneTimeTerm(contract=contract, **values)
 
 
 @dataclass(frozen=True, slots=True)

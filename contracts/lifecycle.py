@@ -20,7 +20,7 @@ from django.db import transaction
 from django.db.models import Model
 
 from catalog.auditing import Actor, are_one_person, create_signed, identity, sign, update_signed
-from catalog.models import Plan, PlanVersion
+from catalog.models import Plan, PlanVersion, TaxBehavior
 from catalog.periods import local_date
 from catalog.pricing import FieldError
 from catalog.publishing import OPERATOR
@@ -243,11 +243,14 @@ def add_one_time(
     *,
     at: dt.datetime,
     by: Actor = None,
+    tax_category: str = "",
+    tax_behavior: str = TaxBehavior.EXCLUSIVE,
 ) -> Contract:
     """Charge an amount once, or give one back (below zero), on a day of the contract. Raises UnableToAmend."""
+    term = OneTimeDraft(key, description, amount, on, tax_category, tax_behavior)
 
     def added(locked: Contract, terms: TermsDraft) -> TermsDraft:
-        return replace(terms, one_time=(*terms.one_time, OneTimeDraft(key, description, amount, on)))
+        return replace(terms, one_time=(*terms.one_time, term))
 
     return _amend(contract, added, Signature(at, by, said(description, by)))
 

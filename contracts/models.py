@@ -7,12 +7,13 @@ from typing import Any
 
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import ArrayField, DateRangeField, RangeBoundary, RangeOperators
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Func, Q
 
 from catalog.auditing import history, two_persons
-from catalog.models import KEY, Interval, PlanVersion, Seller, validate_currency
+from catalog.models import KEY, Interval, PlanVersion, Seller, TaxBehavior, demand_tax_id, validate_currency
 
 
 class DateRange(Func):
@@ -29,12 +30,33 @@ class Customer(models.Model):
     name = models.CharField(max_length=200)
     country = models.CharField(max_length=2, blank=True, help_text="Two letters, ISO 3166: decides the tax rate.")
     timezone = models.CharField(max_length=60, blank=True, help_text="Empty: the seller's.")
-    tax_id = models.CharField("tax id", max_length=40, blank=True)
+    tax_id = models.CharField(
+        "tax id", max_length=40, blank=True,
+        help_text="In the EU and the UK a VAT id. One of another EU country than the seller's: reverse charge.",
+    )  # fmt: skip
+    tax_exempt = models.BooleanField(
+        default=False, help_text="Pays no tax. Counts for what is not closed yet; closed periods stay as they are."
+    )
+    tax_exempt_reason = models.CharField("why exempt", max_length=200, blank=True, help_text="As printed on invoices.")
     billing_address = models.TextField(blank=True)
     history = history()
 
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(tax_exempt=False) | ~Q(tax_exempt_reason=""),
+                name="customer_exempt_for_a_reason",
+                violation_error_message="Say why the customer pays no tax.",
+            )
+        ]
+
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        demand_tax_id(self.tax_id, self.country)
+        if self.tax_exempt and not self.tax_exempt_reason.strip():
+            raise ValidationError({"tax_exempt_reason": "Say why the customer pays no tax."})
 
 
 class CustomerAlias(models.Model):
@@ -400,6 +422,10 @@ class OneTimeTerm(Term):
     description = models.CharField(max_length=200)
     amount = models.DecimalField(max_digits=24, decimal_places=4)
     on = models.DateField()
+    tax_category = models.CharField(
+        max_length=80, blank=True, validators=[KEY], help_text="Where it has tax rates of its own."
+    )
+    tax_behavior = models.CharField("amount is", max_length=10, choices=TaxBehavior, default=TaxBehavior.EXCLUSIVE)
     history = history()
 
     class Meta:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -11,10 +10,20 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db.models import F, Prefetch, QuerySet
 
-from catalog.models import Aggregation, BillingTime, CreditUnused, PlanVersion, Price, TaxRate
+from catalog.models import (
+    Aggregation,
+    BillingTime,
+    CreditUnused,
+    PlanVersion,
+    Price,
+    Seller,
+    TaxBehavior,
+    TaxRate,
+)
 from catalog.periods import Interval, Unit
 from catalog.pricing import PriceRule
 from catalog.selection import EVERYTHING, Selection, filter_of, parse_window
+from catalog.tax_ids import is_reverse_charge
 from contracts.drafts import KINDS, rows_of
 from contracts.models import (
     Commitment,
@@ -22,10 +31,13 @@ from contracts.models import (
     Contract,
     ContractLine,
     CreditGrant,
+    Customer,
     Discount,
     GrantKind,
+    OneTimeTerm,
     PriceOverride,
 )
+from contracts.tax_terms import DatedRate, RateTerms, Relief, TaxRounding
 from contracts.terms import (
     Agreement,
     CommitmentTerms,
@@ -38,7 +50,6 @@ from contracts.terms import (
     OverrideTerms,
     PriceTerms,
     Proration,
-    TaxTerms,
 )
 
 ADDITIVE = (Aggregation.SUM, Aggregation.COUNT)
@@ -84,18 +95,19 @@ def terms_in_force() -> list[Any]:
     return [Prefetch(kind.manager, rows_of(kind).filter(superseded_at__isnull=True)) for kind in KINDS.values()]
 
 
-def tax_table() -> Mapping[str, Sequence[tuple[dt.date | None, TaxTerms]]]:
-    """Country -> its rates with the day each begins, in order."""
-    table: dict[str, list[tuple[dt.date | None, TaxTerms]]] = defaultdict(list)
-    for rate in TaxRate.objects.order_by("country", F("effective_from").asc(nulls_first=True)):
-        table[rate.country].append((rate.effective_from, TaxTerms(rate.code, rate.percent.normalize())))
+def tax_table() -> Mapping[str, Sequence[DatedRate]]:
+    """Country -> its rates with the day each begins."""
+    table: dict[str, list[DatedRate]] = defaultdict(list)
+    for rate in TaxRate.objects.order_by("country", F("effective_from").asc(nulls_first=True), "code"):
+        terms = RateTerms(rate.code, rate.percent.normalize() + 0, rate.category, rate.tax, rate.compound)
+        table[rate.country].append((rate.effective_from, terms))
     return table
 
 
 def agreement(
     contract: Contract,
     book: PriceBook,
-    taxes: Mapping[str, Sequence[tuple[dt.date | None, TaxTerms]]],
+    taxes: Mapping[str, Sequence[DatedRate]],
 ) -> Agreement:
     """The contract as a value. `contract` comes from `for_rating`; `book` holds the versions of its lines."""
     lines = contract.lines.all()
@@ -116,11 +128,10 @@ def agreement(
         interval=min((_interval_of(line) for line in lines), key=_length),
         lines=tuple(_line_terms(line, book) for line in lines),
         discounts=tuple(_discount_terms(discount) for discount in contract.discounts.all()),
-        one_time=tuple(
-            OneTimeTerms(term.key, term.description, term.amount.normalize() + 0, term.on)
-            for term in contract.one_time_terms.all()
-        ),
+        one_time=tuple(_one_time_terms(term) for term in contract.one_time_terms.all()),
         taxes=tuple(taxes.get(contract.customer.country, ())),
+        tax_relief=relief(contract.seller, contract.customer),
+        tax_rounding=cast(TaxRounding, contract.seller.tax_rounding),
         tolerance=tolerance,
         overrides=tuple(_override_terms(override) for override in contract.overrides.all()),
         commitments=tuple(_commitment_terms(one) for one in contract.commitments.all()),
@@ -129,6 +140,14 @@ def agreement(
         proration=cast(Proration, contract.seller.proration),
         settles_at_once=contract.seller.credit_unused == CreditUnused.AT_ONCE,
     )
+
+
+def relief(seller: Seller, customer: Customer) -> Relief:
+    """Why the customer is charged no tax as things are now; empty where it is charged some."""
+    if customer.tax_exempt:
+        return "exempt"
+    reverse = is_reverse_charge((seller.tax_id, seller.country), (customer.tax_id, customer.country))
+    return "reverse-charge" if reverse else ""
 
 
 def _length(interval: Interval) -> int:
@@ -165,6 +184,7 @@ def _line_terms(line: ContractLine, book: PriceBook) -> LineTerms:
         interval=_interval_of(line),
         uplift=line.uplift_percent.normalize() + Decimal(0),
         trial_days=version.trial_days if line.trial_days is None else line.trial_days,
+        with_tax=version.tax_behavior == TaxBehavior.INCLUSIVE,
     )
 
 
@@ -181,6 +201,7 @@ def _price_terms(price: Price, prices: Sequence[Price]) -> PriceTerms:
         selection=_selection(price, rule, prices) if meter is not None else EVERYTHING,
         interval=Interval(cast(Unit, price.interval)) if price.interval else None,
         arithmetic=price.terms(),
+        tax_category=price.tax_category,
     )
 
 
@@ -206,6 +227,17 @@ def _discount_terms(discount: Discount) -> DiscountTerms:
         applies_to=frozenset(discount.applies_to),
         days=Days(discount.starts_on, discount.ends_on),
         total=discount.total,
+    )
+
+
+def _one_time_terms(term: OneTimeTerm) -> OneTimeTerms:
+    return OneTimeTerms(
+        key=term.key,
+        description=term.description,
+        amount=term.amount.normalize() + 0,
+        on=term.on,
+        tax_category=term.tax_category,
+        with_tax=term.tax_behavior == TaxBehavior.INCLUSIVE,
     )
 
 

@@ -87,6 +87,9 @@ def commitment_faults(
     contract: Contract, commitments: Sequence[CommitmentDraft], lines: OfLines
 ) -> Iterator[FieldError]:
     yield from _doubles("commitments", commitments)
+    if commitments and len({line.plan_version.tax_behavior for line, _ in lines}) > 1:
+        detail = "some prices of the contract are with tax and some without, so that no commitment can count both"
+        yield FieldError("commitments", "mixed", detail)
     billing = min((INTERVALS.index(line.plan_version.plan.interval) for line, _ in lines), default=0)
     for index, one in enumerate(commitments):
         path = f"commitments[{index}]"

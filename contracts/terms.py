@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from catalog.periods import BillingCalendar, Interval, Period, local_date, local_midnight
 from catalog.pricing import PriceRule, parse_price
 from catalog.selection import EVERYTHING, Selection
+from contracts.tax_terms import DatedRate, Relief, TaxRounding, TaxTerms, rates_on
 
 PriceKind = Literal["recurring", "usage", "one_time"]
 Proration = Literal["days", "utc_days", "seconds", "fixed_months"]
@@ -73,6 +74,7 @@ class PriceTerms:
     interval: Interval | None = None
     arithmetic: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """The fields `rule` was read from, for overrides."""
+    tax_category: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class LineTerms:
     """One plan version over a range of days. `key` survives amendments.
 
     `interval` is the plan's; `uplift` the percentage a renewal put on all prices; `trial_days` are those the version,
-    or the line itself, gives at the start of its key.
+    or the line itself, gives at the start of its key. `with_tax`: its prices have their tax in them.
     """
 
     key: str
@@ -92,6 +94,7 @@ class LineTerms:
     interval: Interval = MONTH
     uplift: Decimal = Decimal(0)
     trial_days: int = 0
+    with_tax: bool = False
 
     @property
     def term(self) -> str:
@@ -162,14 +165,8 @@ class OneTimeTerms:
     description: str
     amount: Decimal
     on: dt.date
-
-
-@dataclass(frozen=True, slots=True)
-class TaxTerms:
-    """The exclusive rate of a period; an empty code is no tax."""
-
-    code: str = ""
-    percent: Decimal = Decimal(0)
+    tax_category: str = ""
+    with_tax: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +223,8 @@ class Terms:
     commitments: tuple[Stretch, ...] = ()
     grants: tuple[GrantTerms, ...] = ()
     proration: Proration = "days"
+    with_tax: bool = False
+    """Whether its prices have their tax in them, and with them what commitments charge."""
 
     def starts_on(self, day: dt.date) -> bool:
         """Whether the period begins on that local day."""
@@ -256,8 +255,10 @@ class Agreement:
     lines: tuple[LineTerms, ...]
     discounts: tuple[DiscountTerms, ...] = ()
     one_time: tuple[OneTimeTerms, ...] = ()
-    taxes: tuple[tuple[dt.date | None, TaxTerms], ...] = ()
-    """Rates with the day each begins, in order; the last that has begun on a period's last day counts."""
+    taxes: tuple[DatedRate, ...] = ()
+    """Rates with the day each begins; what is in force on a period's last day counts for all of it."""
+    tax_relief: Relief = ""
+    tax_rounding: TaxRounding = "line"
     tolerance: dt.timedelta = field(default=dt.timedelta(hours=24))
     overrides: tuple[OverrideTerms, ...] = ()
     commitments: tuple[CommitmentTerms, ...] = ()
@@ -320,13 +321,12 @@ class Agreement:
         return Period(starts_at, period.ends_at if self.ends_at is None else min(period.ends_at, self.ends_at))
 
     def tax_in(self, period: Period) -> TaxTerms:
-        """The rate in force on the last day of a period."""
+        """What a period that is not closed is taxed with: the rates in force on its last day."""
         last = local_date(period.ends_at, self.zone) - dt.timedelta(days=1)
-        begun = [tax for start, tax in self.taxes if start is None or start <= last]
-        return begun[-1] if begun else TaxTerms()
+        return TaxTerms(rates_on(last, self.taxes), self.tax_relief, self.tax_rounding)
 
     def terms(self, period: Period, tax: TaxTerms | None = None) -> Terms:
-        """What counts in a period. `tax` is the rate a closed period was closed with.
+        """What counts in a period. `tax` is what a closed period was closed with.
 
         Where the contract has come to end inside a period that was closed whole, its terms are those of the part.
         """
@@ -341,6 +341,7 @@ class Agreement:
             commitments=tuple(self._stretches(period)),
             grants=tuple(one for one in self.grants if one.days.period(self.zone, period)),
             proration=self.proration,
+            with_tax=any(line.with_tax for line in self.lines),
         )
 
     def _segments(self, period: Period) -> tuple[Segment, ...]:

@@ -89,3 +89,48 @@ def test_months_there_are_get_a_place_for_what_came(empty_databases: dict[str, s
             "SELECT relname FROM pg_class WHERE relname ~ '^billing_(original)?event_\\d{4}_\\d\\d$' ORDER BY 1"
         ).fetchall()
     assert [name for (name,) in found] == ["billing_event_2026_01", "billing_originalevent_2026_01"]
+
+
+LOOSE = """
+    DO $$ DECLARE found record; BEGIN
+        FOR found IN SELECT conname FROM pg_constraint WHERE conrelid = '{table}'::regclass AND contype = 'f' LOOP
+            EXECUTE format('ALTER TABLE {table} DROP CONSTRAINT %I', found.conname);
+        END LOOP;
+        FOR found IN SELECT column_name FROM information_schema.columns
+            WHERE table_name = '{table}' AND is_nullable = 'NO' AND column_name <> 'id' LOOP
+            EXECUTE format('ALTER TABLE {table} ALTER COLUMN %I DROP NOT NULL', found.column_name);
+        END LOOP;
+    END $$
+"""
+"""So that a row needs no more than what the test is about."""
+
+
+@pytest.mark.sql
+def test_lines_and_closes_that_had_one_rate_of_tax_have_it_in_their_list(empty_databases: dict[str, str]) -> None:
+    """Both are facts, whose rows no UPDATE may touch."""
+    migrate(empty_databases, "--database", "default", "billing", "0013")
+    url = empty_databases["DATABASE_URL"]
+    with psycopg.connect(url) as connection:
+        for table in ("billing_invoiceline", "billing_periodclose"):
+            connection.execute(LOOSE.format(table=table).encode())
+        connection.execute(
+            "INSERT INTO billing_invoiceline (tax_code, tax_percent, amount, tax_amount)"
+            " VALUES ('de-vat', 19, 99, 18.81), ('', 0, 5, 0), ('', 0, 0, -18.81)"
+        )
+        connection.execute("INSERT INTO billing_periodclose (tax_code, tax_percent) VALUES ('de-vat', 19), ('', 0)")
+    migrate(empty_databases, "--database", "default", "billing", "0070")
+    with psycopg.connect(url) as connection:
+        lines = connection.execute("SELECT taxes FROM billing_invoiceline ORDER BY id").fetchall()
+        closes = connection.execute("SELECT tax FROM billing_periodclose ORDER BY id").fetchall()
+    assert [taxes for (taxes,) in lines] == [
+        [{"code": "de-vat", "percent": "19", "base": "99", "amount": "18.81"}],
+        [],
+        [{"code": "", "percent": "0", "base": "0", "amount": "-18.81"}],
+    ]
+    assert [tax for (tax,) in closes] == [{"rates": [{"code": "de-vat", "percent": "19"}]}, {}]
+    migrate(empty_databases, "--database", "default", "billing", "0013")
+    with psycopg.connect(url) as connection:
+        lines = connection.execute("SELECT tax_code FROM billing_invoiceline ORDER BY id").fetchall()
+        closes = connection.execute("SELECT tax_code, tax_percent FROM billing_periodclose ORDER BY id").fetchall()
+    assert [code for (code,) in lines] == ["de-vat", "", ""]
+    assert [(code, int(percent)) for code, percent in closes] == [("de-vat", 19), ("", 0)]

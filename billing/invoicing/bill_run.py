@@ -192,7 +192,6 @@ def _write(billed: Sequence[Billed], at: dt.datetime, result: RunResult) -> None
 
 
 def _close_row(billed: Billed, period: Period, invoice: Invoice | None, at: dt.datetime) -> PeriodClose:
-    tax = billed.agreement.tax_in(period)
     return PeriodClose(
         contract=billed.contract,
         customer_id=billed.contract.customer_id,
@@ -201,8 +200,7 @@ def _close_row(billed: Billed, period: Period, invoice: Invoice | None, at: dt.d
         closed_at=at,
         clock=billed.ledger.clock,
         revision=billed.contract.revision,
-        tax_code=tax.code,
-        tax_percent=tax.percent,
+        tax=billed.agreement.tax_in(period).as_json(),
         closing=_stored(billed, period),
         invoice=invoice,
     )

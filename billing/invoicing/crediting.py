@@ -8,11 +8,14 @@ what is due and what is billed fall together.
 from __future__ import annotations
 
 import datetime as dt
+from collections import defaultdict
+from decimal import Decimal
 
 from django.db import transaction
 
 from billing.models import CreditUse, Document, Invoice, InvoiceLine, InvoiceStatus, PeriodClose
 from catalog.auditing import Actor, name_of
+from catalog.models import EXEMPT, REVERSE_CHARGE, TaxBehavior
 from contracts.lifecycle import UnableToAmend, add_one_time
 from contracts.models import Contract
 
@@ -40,7 +43,7 @@ def void_invoice(invoice: Invoice, *, reason: str, at: dt.datetime, waive: bool 
         CreditUse.objects.standing().filter(invoice=invoice).update(returned_at=at)
         PeriodClose.objects.standing().filter(invoice=invoice).update(reopened_at=at)
         _rate_again(invoice)
-        if waive and invoice.subtotal:
+        if waive:
             _waive(invoice, contract, at, by)
     return invoice
 
@@ -78,18 +81,33 @@ def _check_uncorrected(draft: Invoice) -> None:
 
 
 def _waive(invoice: Invoice, contract: Contract, at: dt.datetime, by: Actor) -> None:
+    """The opposite of what was billed, taxed as that is: a term for each category of tax."""
     try:
-        add_one_time(
-            contract,
-            key=f"waive-{invoice.number}",
-            description=f"Waived: {invoice.number}",
-            amount=-invoice.subtotal,
-            on=_waiver_day(contract, invoice),
-            at=at,
-            by=by,
-        )
+        for place, ((category, behavior), amount) in enumerate(_taxed_alike(invoice), start=1):
+            add_one_time(
+                contract,
+                key=f"waive-{invoice.number}" if place == 1 else f"waive-{invoice.number}-{place}",
+                description=f"Waived: {invoice.number}" + (f", {category}" if category else ""),
+                amount=-amount,
+                on=_waiver_day(contract, invoice),
+                at=at,
+                by=by,
+                tax_category=category,
+                tax_behavior=behavior,
+            )
     except UnableToAmend as unable:
         raise UnableToVoid(f"The contract cannot take the waiver: {unable}") from unable
+
+
+def _taxed_alike(invoice: Invoice) -> list[tuple[tuple[str, str], Decimal]]:
+    """What is billed for each category and behavior of tax: with its tax where the price was, and it was charged."""
+    found: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for line in invoice.lines.order_by("position"):
+        relieved = any(tax["code"] in (EXEMPT, REVERSE_CHARGE) for tax in line.taxes)
+        behavior = TaxBehavior.EXCLUSIVE if relieved else line.tax_behavior
+        with_tax = behavior == TaxBehavior.INCLUSIVE
+        found[line.tax_category, behavior] += line.amount + (line.tax_amount if with_tax else 0)
+    return [(kind, amount) for kind, amount in found.items() if amount]
 
 
 def _waiver_day(contract: Contract, invoice: Invoice) -> dt.date:

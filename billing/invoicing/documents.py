@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from billing.invoicing.drafting import Draft, PeriodDue
+from billing.invoicing.drafting import Draft, PeriodDue, TaxSum
 from billing.models import Document, Invoice, InvoiceLine
 from billing.rating.balance import Due
 from billing.rating.calculate import step_json
+from billing.rating.claims import Tax
+from catalog.models import Seller, TaxBehavior
 from catalog.money import ZERO, money_text, quantity_text
 from catalog.periods import local_date
-from contracts.models import Contract
+from catalog.tax_ids import InvalidTaxId, vat_id
+from contracts.models import Contract, Customer
 from contracts.terms import Agreement
 
 
@@ -30,26 +33,42 @@ def invoice_row(contract: Contract, agreement: Agreement, draft: Draft, at: dt.d
         period_start=local_date(draft.period.starts_at, agreement.zone),
         period_end=local_date(draft.period.ends_at, agreement.zone),
         drafted_at=at,
-        seller_details={"name": seller.name, "address": seller.address, "tax_id": seller.tax_id},
+        seller_details={
+            "name": seller.name,
+            "address": seller.address,
+            "tax_id": seller.tax_id,
+            "vat_id": _vat_id(seller),
+        },
         customer_details={
             "name": customer.name,
             "address": customer.billing_address,
             "tax_id": customer.tax_id,
+            "vat_id": _vat_id(customer),
+            "tax_exempt_reason": customer.tax_exempt_reason if customer.tax_exempt else "",
             "purchase_order": contract.purchase_order,
         },
         subtotal=draft.subtotal,
-        tax=[
-            {
-                "code": rate.code,
-                "percent": quantity_text(rate.percent),
-                "base": money_text(rate.base, draft.currency),
-                "amount": money_text(rate.amount, draft.currency),
-            }
-            for rate in draft.tax
-        ],
+        tax=[_tax_json(rate, draft.currency) for rate in draft.tax],
         total=draft.total,
         amount_due=max(draft.total, ZERO),
     )
+
+
+def _vat_id(party: Seller | Customer) -> str:
+    """In full, as reverse charge asks for; empty where it has none that is valid."""
+    try:
+        return vat_id(party.tax_id, party.country)
+    except InvalidTaxId:
+        return ""
+
+
+def _tax_json(tax: Tax | TaxSum, currency: str) -> dict[str, str]:
+    return {
+        "code": tax.code,
+        "percent": quantity_text(tax.percent),
+        "base": money_text(tax.base, currency),
+        "amount": money_text(tax.amount, currency),
+    }
 
 
 def line_rows(invoice: Invoice, agreement: Agreement, draft: Draft) -> list[InvoiceLine]:
@@ -76,8 +95,10 @@ def _line_row(invoice: Invoice, agreement: Agreement, position: int, line: Perio
         unit=entry.unit,
         quantity=due.quantity,
         amount=due.amount,
-        tax_code=due.tax_terms.code,
-        tax_percent=due.tax_terms.percent,
+        tax_category=entry.tax_category,
+        tax_behavior=TaxBehavior.INCLUSIVE if entry.with_tax else TaxBehavior.EXCLUSIVE,
+        taxes=[_tax_json(tax, invoice.currency) for tax in due.taxes],
+        tax_percent=due.tax_percent,
         tax_amount=due.tax,
         service_starts_at=entry.service.starts_at,
         service_ends_at=entry.service.ends_at,

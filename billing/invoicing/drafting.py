@@ -13,13 +13,15 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal
 
-from billing.rating.balance import Claim, Due, balance, settle
+from billing.rating.balance import Due, balance, settle
+from billing.rating.claims import Claim, RateKey
 from billing.rating.entries import Measure, Need, needs
 from billing.rating.reductions import Carried
 from billing.rating.statement import NOTHING, Statement, advance, statement
 from catalog.money import ZERO, exact_sum
 from catalog.periods import Period
-from contracts.terms import Agreement, TaxTerms
+from contracts.tax_terms import TaxTerms
+from contracts.terms import Agreement
 
 PurposeName = Literal["close", "advance", "adjustment"]
 
@@ -55,13 +57,12 @@ class Draft:
 
     @property
     def tax(self) -> tuple[TaxSum, ...]:
-        """Tax per rate, in the order the rates appear. Lines under no rate are left out, unless they give tax back."""
-        sums: dict[tuple[str, Decimal], tuple[Decimal, Decimal]] = {}
-        for line in self.lines:
-            terms = line.due.tax_terms
-            base, amount = sums.get((terms.code, terms.percent), (ZERO, ZERO))
-            sums[terms.code, terms.percent] = (base + line.due.amount, amount + line.due.tax)
-        return tuple(TaxSum(code, percent, *both) for (code, percent), both in sums.items() if code or both[1])
+        """Tax per rate, in the order the rates appear. Lines under no rate are left out."""
+        sums: dict[RateKey, tuple[Decimal, Decimal]] = {}
+        for tax in (tax for line in self.lines for tax in line.due.taxes):
+            base, amount = sums.get(tax.key, (ZERO, ZERO))
+            sums[tax.key] = (base + tax.base, amount + tax.amount)
+        return tuple(TaxSum(*key, *both) for key, both in sums.items())
 
     @property
     def total(self) -> Decimal:
@@ -70,7 +71,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A closed period: the rate it was closed with, and whether something changed since it was last rated."""
+    """A closed period: what it was taxed with then, and whether something changed since it was last rated."""
 
     tax: TaxTerms
     stale: bool
@@ -284,7 +285,7 @@ def _changed_advance(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> D
 
 
 def _adjustments(agreement: Agreement, ledger: Ledger) -> tuple[PeriodDue, ...]:
-    """What changed in closed periods, at the rate of tax each was closed with, and what an end has cut off."""
+    """What changed in closed periods, at the rates of tax each was closed with, and what an end has cut off."""
     lines: list[PeriodDue] = []
     for period in sorted({*ledger.closed, *ledger.reopened}):
         closed = ledger.closed.get(period)

@@ -17,14 +17,16 @@ from django.db import connection, transaction
 from billing.invoicing.drafting import Closed, Ledger, rated_periods, relevant_periods, usage_needs
 from billing.metering.usage import Ask, Measured, measure
 from billing.models import PeriodClose, UsageClock
-from billing.rating.balance import Claim, Seen
+from billing.rating.claims import Claim, Seen, Tax, Taxes, sum_of_taxes
 from billing.rating.entries import Entry, Measure, Need
 from billing.rating.event_prices import PricedEvent
+from catalog.models import TaxBehavior
 from catalog.money import ZERO
 from catalog.periods import Period
 from catalog.selection import from_json
 from contracts.models import Contract
-from contracts.terms import Agreement, TaxTerms
+from contracts.tax_terms import tax_from_json
+from contracts.terms import Agreement
 
 _CHANGED_SINCE = """
     SELECT closed.id
@@ -65,11 +67,10 @@ _CLOSES = (
               AND before.starts_at < changed.starts_at
         ), starts_at) AS starts_at FROM changed
     )
-    SELECT DISTINCT contract_id, starts_at, ends_at, true, false, '', 0::numeric, '{}'::jsonb FROM reopened
+    SELECT DISTINCT contract_id, starts_at, ends_at, true, false, '{}'::jsonb, '{}'::jsonb FROM reopened
     UNION ALL
     SELECT * FROM (
-        SELECT contract_id, starts_at, ends_at, false, stale OR id IN (SELECT id FROM moved), tax_code, tax_percent,
-            closing
+        SELECT contract_id, starts_at, ends_at, false, stale OR id IN (SELECT id FROM moved), tax, closing
         FROM billing_periodclose standing
         WHERE contract_id = ANY(%(contracts)s) AND reopened_at IS NULL AND (
             EXISTS (
@@ -97,7 +98,7 @@ _CLAIMS = """
         SELECT line.contract_id, line.period_starts_at, line.entry_key,
             coalesce(sum(line.quantity) FILTER (WHERE invoice.status <> 'voided'), 0) AS quantity,
             coalesce(sum(line.amount) FILTER (WHERE invoice.status <> 'voided'), 0) AS amount,
-            coalesce(sum(line.tax_amount) FILTER (WHERE invoice.status <> 'voided'), 0) AS tax,
+            jsonb_agg(line.taxes ORDER BY line.id) FILTER (WHERE invoice.status <> 'voided') AS taxes,
             jsonb_agg(jsonb_build_array(
                 line.service_starts_at, line.service_ends_at, line.clock_from, line.clock_to, line.extent
             )) FILTER (WHERE invoice.status <> 'voided' AND line.clock_to IS NOT NULL) AS seen,
@@ -107,9 +108,10 @@ _CLAIMS = """
         JOIN billing_invoice invoice ON invoice.id = line.invoice_id
         GROUP BY 1, 2, 3
     )
-    SELECT sums.contract_id, sums.period_starts_at, sums.entry_key, sums.quantity, sums.amount, sums.tax, sums.seen,
+    SELECT sums.contract_id, sums.period_starts_at, sums.entry_key, sums.quantity, sums.amount, sums.taxes, sums.seen,
         sums.latest, line.entry_kind, line.tax_key, line.price, line.meter, line.term, line.contract_line,
-        line.description, line.unit, line.service_starts_at, line.service_ends_at, line.selection
+        line.description, line.unit, line.service_starts_at, line.service_ends_at, line.selection,
+        line.tax_category, line.tax_behavior
     FROM sums JOIN billing_invoiceline line ON line.id = sums.latest
     ORDER BY sums.latest
 """
@@ -156,12 +158,12 @@ def _closes(contracts: Sequence[Contract]) -> dict[int, Ledger]:
     closed: dict[int, dict[Period, Closed]] = defaultdict(dict)
     with connection.cursor() as cursor:
         cursor.execute(_CLOSES, {"contracts": ids, "customers": [contract.customer_id for contract in contracts]})
-        for pk, starts_at, ends_at, is_open, is_stale, tax_code, tax_percent, closing in cursor.fetchall():
+        for pk, starts_at, ends_at, is_open, is_stale, tax, closing in cursor.fetchall():
             if is_open:
                 reopened[pk].add(Period(starts_at, ends_at))
             else:
-                tax = TaxTerms(tax_code, tax_percent.normalize())
-                closed[pk][Period(starts_at, ends_at)] = Closed(tax, is_stale, carried(json.loads(closing)))
+                terms = tax_from_json(json.loads(tax))
+                closed[pk][Period(starts_at, ends_at)] = Closed(terms, is_stale, carried(json.loads(closing)))
     return {pk: Ledger(reopened=frozenset(reopened[pk]), closed=closed[pk]) for pk in ids}
 
 
@@ -182,12 +184,12 @@ def _claim(
     key: str,
     quantity: Decimal,
     amount: Decimal,
-    tax: Decimal,
+    taxes: str | None,
     seen: str | None,
     latest: int,
     *described: Any,
 ) -> Claim:
-    kind, tax_key, price, meter, term, line, description, unit, starts_at, ends_at, selection = described
+    kind, tax_key, price, meter, term, line, description, unit, starts_at, ends_at, selection, *tax = described
     entry = Entry(
         key=key,
         kind=kind,
@@ -205,8 +207,20 @@ def _claim(
         clock=None,
         steps=(),
         selection=from_json(json.loads(selection)),
+        tax_category=tax[0],
+        with_tax=tax[1] == TaxBehavior.INCLUSIVE,
     )
-    return Claim(entry, quantity, amount, tax, latest, _seen(json.loads(seen) if seen else []))
+    read = _seen(json.loads(seen) if seen else [])
+    return Claim(entry, quantity, amount, latest, read, claimed_taxes(json.loads(taxes) if taxes else []))
+
+
+def claimed_taxes(lines: Iterable[Iterable[Mapping[str, str]]]) -> Taxes:
+    """The taxes of lines, as they are stored, by rate."""
+    return sum_of_taxes(
+        Tax(one["code"], Decimal(one["percent"]), Decimal(one["base"]), Decimal(one["amount"]))
+        for taxes in lines
+        for one in taxes
+    )
 
 
 def _seen(lines: Iterable[tuple[str, str, int | None, int, list[list[Any]]]]) -> Seen:

@@ -66,6 +66,7 @@ def _line_json(line: InvoiceLine, currency: str) -> dict[str, Any]:
         "unit": line.unit or None,
         "amount": money_text(line.amount, currency),
         "tax_percent": quantity_text(line.tax_percent),
+        "taxes": line.taxes,
         "period_start": line.service_start.isoformat(),
         "period_end": line.service_end.isoformat(),
         "corrects": line.corrects_id,

@@ -21,14 +21,15 @@ from billing.rating.entries import Usage, needs
 from billing.rating.reductions import Carried
 from billing.rating.statement import NOTHING, Statement, statement
 from catalog.auditing import Actor
-from catalog.models import PlanVersion
+from catalog.models import PlanVersion, TaxBehavior
 from catalog.money import exact_sum
 from catalog.periods import Period
 from catalog.pricing import FieldError, InvalidPrice
 from contracts import moving
 from contracts.models import Contract
 from contracts.queries import PriceBook, UnreadableContract, agreements, for_rating
-from contracts.terms import Agreement, TaxTerms, Terms
+from contracts.tax_terms import TaxTerms, tax_from_json
+from contracts.terms import Agreement, LineTerms, Terms
 
 
 class UnableToCompare(ValueError):
@@ -124,14 +125,14 @@ def shadows(contracts: Sequence[int], version: PlanVersion) -> list[Shadow]:
 
 def under(agreement: Agreement, version: PlanVersion, book: PriceBook) -> Agreement:
     """The agreement with every line of the version's plan standing on the version."""
-    prices = book.of(version.pk)
-    return replace(
-        agreement,
-        lines=tuple(
-            replace(line, version=version.number, prices=prices) if line.plan == version.plan.key else line
-            for line in agreement.lines
-        ),
-    )
+    prices, with_tax = book.of(version.pk), version.tax_behavior == TaxBehavior.INCLUSIVE
+
+    def moved(line: LineTerms) -> LineTerms:
+        if line.plan != version.plan.key:
+            return line
+        return replace(line, version=version.number, prices=prices, with_tax=with_tax)
+
+    return replace(agreement, lines=tuple(moved(line) for line in agreement.lines))
 
 
 def _readable(found: Mapping[int, Agreement | UnreadableContract]) -> dict[int, Agreement]:
@@ -144,10 +145,10 @@ def _readable(found: Mapping[int, Agreement | UnreadableContract]) -> dict[int, 
 
 
 def _last_closed(contracts: Sequence[int]) -> dict[int, tuple[Period, TaxTerms]]:
-    """Contract id -> its latest period that is closed, and the rate it was closed with."""
+    """Contract id -> its latest period that is closed, and what it was closed with."""
     rows = PeriodClose.objects.filter(contract__in=contracts, reopened_at__isnull=True)
     return {
-        row.contract_id: (Period(row.starts_at, row.ends_at), TaxTerms(row.tax_code, row.tax_percent.normalize()))
+        row.contract_id: (Period(row.starts_at, row.ends_at), tax_from_json(row.tax))
         for row in rows.order_by("contract_id", "-starts_at").distinct("contract_id")
     }
 

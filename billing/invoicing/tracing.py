@@ -157,6 +157,9 @@ def waived_on(document: Invoice) -> list[Invoice]:
     """The documents that carry the waiver of a voided one; the waiver a document carries, on its own page."""
     if not document.waived:
         return []
-    waiver = Q(term=f"waive-{document.number}", kind__in=[LineKind.ONE_TIME, LineKind.ADJUSTMENT])
+    key = f"waive-{document.number}"
+    waiver = Q(term=key) | Q(term__startswith=f"{key}-")  # one for each category of tax
     lines = InvoiceLine.objects.filter(waiver, contract=document.contract_id).select_related("invoice").order_by("pk")
-    return [line.invoice for line in lines if line.invoice.status != InvoiceStatus.VOIDED]
+    kinds = (LineKind.ONE_TIME, LineKind.ADJUSTMENT)
+    found = {line.invoice_id: line.invoice for line in lines if line.kind in kinds}
+    return [invoice for invoice in found.values() if invoice.status != InvoiceStatus.VOIDED]

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from billing.models.usage import NumericField
 from catalog.auditing import Fact
-from catalog.models import Seller
+from catalog.models import Seller, TaxBehavior
 from contracts.models import Contract, Customer
 
 
@@ -200,9 +200,13 @@ class InvoiceLine(Fact):
     unit = models.CharField(max_length=40, blank=True)
     quantity = NumericField()
     amount = MoneyField()
-    tax_code = models.CharField(max_length=40, blank=True)
-    tax_percent = models.DecimalField(max_digits=7, decimal_places=4, default=0)
-    tax_amount = MoneyField(default=0)
+    tax_category = models.CharField(max_length=80, blank=True)
+    tax_behavior = models.CharField(
+        max_length=10, default=TaxBehavior.EXCLUSIVE, help_text="Whether its price was with tax; the amount never is."
+    )
+    taxes = models.JSONField(default=list, help_text="[{code, percent, base, amount}], decimal strings.")
+    tax_percent = models.DecimalField(max_digits=9, decimal_places=4, default=0, help_text="The sum of its rates.")
+    tax_amount = MoneyField(default=0, help_text="The sum of its taxes.")
     service_starts_at = models.DateTimeField()
     service_ends_at = models.DateTimeField()
     service_start = models.DateField()
@@ -260,8 +264,7 @@ class PeriodClose(Fact):
     closed_at = models.DateTimeField()
     clock = models.BigIntegerField()
     revision = models.PositiveIntegerField()
-    tax_code = models.CharField(max_length=40, blank=True)
-    tax_percent = models.DecimalField(max_digits=7, decimal_places=4, default=0)
+    tax = models.JSONField(default=dict, help_text="What it was closed with: rates by category, exemption, rounding.")
     stale = models.BooleanField(default=False)
     closing = models.JSONField(
         default=dict, help_text="What crosses periods, by term: {key: amount}, decimal strings, as it was last rated."

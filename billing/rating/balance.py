@@ -6,45 +6,21 @@ invoiced, in quantity, amount and tax. Doing it twice changes nothing.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from fractions import Fraction
 from typing import Literal
 
 from billing.rating.charges import Step
+from billing.rating.claims import Claim, Claims, Seen, Tax, sum_of_taxes
 from billing.rating.entries import Entry, EntryKind
 from billing.rating.parts import spoken
-from catalog.money import ZERO, exact_arithmetic, round_money
-from catalog.periods import Period
-from contracts.terms import TaxTerms
+from billing.rating.taxing import Group, groups_of
+from catalog.money import ZERO, exact_arithmetic, exact_sum
+from contracts.tax_terms import TaxTerms
 
 DueKind = Literal["recurring", "usage", "one_time", "discount", "true_up", "credit", "adjustment"]
-
-
-Seen = Mapping[tuple[Period, int], int]
-"""(service, clock) -> how many times: use of that stretch with a stamp up to that clock. What a line is for is what is
-seen now less what standing lines have seen, so that the use of all lines adds up to the use that is due."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What standing documents say of one key: their sums, and the entry as the latest of them described it.
-
-    `corrects` is the latest line of the key on any document, the next link of its chain of adjustments. `seen` says
-    which use the lines together are for.
-    """
-
-    entry: Entry
-    quantity: Decimal
-    amount: Decimal
-    tax: Decimal
-    corrects: int | None
-    seen: Seen
-
-
-Claims = Mapping[str, Claim]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +31,21 @@ class Due:
     kind: DueKind
     quantity: Decimal
     amount: Decimal
-    tax: Decimal
-    tax_terms: TaxTerms
     seen: Seen
     corrects: int | None
     steps: tuple[Step, ...]
+    taxes: tuple[Tax, ...] = ()
+    tax_percent: Decimal = ZERO
+    """The sum of the rates it is taxed at."""
+
+    @property
+    def tax(self) -> Decimal:
+        return exact_sum(tax.amount for tax in self.taxes)
+
+    @property
+    def is_level(self) -> bool:
+        """Whether nothing is left to invoice, in quantity, amount or tax of any rate."""
+        return not (self.quantity or self.amount or any(tax.base or tax.amount for tax in self.taxes))
 
 
 def balance(entries: Sequence[Entry], claims: Claims, tax: TaxTerms, currency: str, *, closed: bool) -> list[Due]:
@@ -70,9 +56,13 @@ def balance(entries: Sequence[Entry], claims: Claims, tax: TaxTerms, currency: s
     """
     known = {entry.key for entry in entries}
     gone = [_nothing(claim.entry) for key, claim in claims.items() if key not in known]
+    order = {entry.key: place for place, entry in enumerate((*entries, *gone))}
     with exact_arithmetic():
-        dues = [_due(entry, claims.get(entry.key), tax, closed=closed) for entry in (*entries, *gone)]
-        return [due for due in _taxed(dues, claims, tax, currency) if due.quantity or due.amount or due.tax]
+        dues: list[Due] = []
+        for group in groups_of((*entries, *gone), claims, tax, currency).values():
+            lines = [_due(entry, claims.get(entry.key), closed=closed) for entry in group.entries]
+            dues += _taxed(lines, group, claims)
+        return sorted((due for due in dues if not due.is_level), key=lambda due: order[due.entry.key])
 
 
 def settle(claims: Claims, dues: Iterable[Due]) -> dict[str, Claim]:
@@ -84,15 +74,16 @@ def settle(claims: Claims, dues: Iterable[Due]) -> dict[str, Claim]:
             entry=due.entry,
             quantity=due.quantity + (before.quantity if before else ZERO),
             amount=due.amount + (before.amount if before else ZERO),
-            tax=due.tax + (before.tax if before else ZERO),
             corrects=before.corrects if before else None,
             seen=_sum_of(due.seen, before.seen if before else {}),
+            taxes=sum_of_taxes([*(before.taxes.values() if before else ()), *due.taxes]),
         )
     return after
 
 
 def _nothing(entry: Entry) -> Entry:
-    return replace(entry, quantity=ZERO, amount=ZERO, clock=None, steps=(Step("no longer due", None, None, ZERO),))
+    steps = (Step("no longer due", None, None, ZERO),)
+    return replace(entry, quantity=ZERO, amount=ZERO, gross=ZERO, clock=None, steps=steps)
 
 
 def _sum_of(one: Seen, other: Seen, times: int = 1) -> Seen:
@@ -102,7 +93,7 @@ def _sum_of(one: Seen, other: Seen, times: int = 1) -> Seen:
     return {reading: count for reading, count in counts.items() if count}
 
 
-def _due(entry: Entry, claim: Claim | None, tax: TaxTerms, *, closed: bool) -> Due:
+def _due(entry: Entry, claim: Claim | None, *, closed: bool) -> Due:
     quantity = entry.quantity - (claim.quantity if claim else ZERO)
     amount = entry.amount - (claim.amount if claim else ZERO)
     if (claim is None or not claim.quantity) and entry.kind != "usage" and not amount:
@@ -115,8 +106,6 @@ def _due(entry: Entry, claim: Claim | None, tax: TaxTerms, *, closed: bool) -> D
         kind=kind,
         quantity=quantity,
         amount=amount,
-        tax=ZERO,
-        tax_terms=tax,
         seen=_sum_of(now, claim.seen if claim else {}, -1),
         corrects=claim.corrects if claim and closed else None,
         steps=entry.steps + billed,
@@ -130,23 +119,22 @@ def _billed_step(claim: Claim, kind: EntryKind) -> tuple[Step, ...]:
     return (Step(f"already billed{used}", None, None, -claim.amount),)
 
 
-def _taxed(dues: Sequence[Due], claims: Claims, tax: TaxTerms, currency: str) -> list[Due]:
-    """The same lines with tax: per entry, the rate on its net due less the tax already claimed for it.
+def _taxed(dues: Sequence[Due], group: Group, claims: Claims) -> Iterator[Due]:
+    """The lines of a group with their tax: what is open of each rate goes to the first line that has something else.
 
-    An entry's discounts lower its net; the difference goes to the first line that belongs to it.
+    What a rate is on is said by each line for itself.
     """
-    net: dict[str, Decimal] = defaultdict(Decimal)
-    claimed: dict[str, Decimal] = defaultdict(Decimal)
+    bearer = next((due for due in dues if due.quantity or due.amount), dues[0])
+    keys = [(rate.code, rate.percent) for rate in group.rates]
+    percent = exact_sum(rate.percent for rate in group.rates)
     for due in dues:
-        net[due.entry.tax_key] += due.entry.amount
         claim = claims.get(due.entry.key)
-        claimed[due.entry.tax_key] += claim.tax if claim else ZERO
-    open_tax = {
-        key: round_money(Fraction(amount) * Fraction(tax.percent) / 100, currency) - claimed[key]
-        for key, amount in net.items()
-    }
-    taxed = []
-    for due in sorted(dues, key=lambda one: not (one.quantity or one.amount)):
-        taxed.append(replace(due, tax=open_tax.pop(due.entry.tax_key, ZERO)))
-    order = {due.entry.key: position for position, due in enumerate(dues)}
-    return sorted(taxed, key=lambda due: order[due.entry.key])
+        claimed = claim.taxes if claim else {}
+        taxes = []
+        for key in (*keys, *(key for key in group.claimed if key not in keys)):
+            base = (due.entry.amount if key in keys else ZERO) - (claimed[key].base if key in claimed else ZERO)
+            amount = group.open_amount(key) if due is bearer else ZERO
+            if base or amount or key in keys:
+                taxes.append(Tax(*key, base, amount))
+        given_back = exact_sum(tax.percent for tax in taxes)
+        yield replace(due, taxes=tuple(taxes), tax_percent=percent if keys else given_back)

@@ -15,7 +15,7 @@ from catalog.pricing import FieldError, InvalidPrice, PriceRule, parse_price
 
 # What a price in a scenario file says beside the arithmetic; the amount does not depend on it.
 CATALOG_FIELDS = frozenset(
-    {"key", "name", "kind", "meter", "filters", "dimension", "group", "billing", "prorate", "tax"}
+    {"key", "name", "kind", "meter", "filters", "dimension", "group", "billing", "prorate", "tax", "tax_category"}
 )
 
 _REQUEST_FIELDS = ("currency", "price", "quantity", "events")

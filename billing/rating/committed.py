@@ -197,4 +197,6 @@ def _entry(
         in_advance=in_advance,
         clock=None,
         steps=(Step(said, None, None, amount),),
+        tax_category=of.tax_category if of else "",
+        with_tax=terms.with_tax,
     )

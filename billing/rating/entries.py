@@ -75,6 +75,11 @@ class Entry:
     clock: int | None
     steps: tuple[Step, ...]
     selection: Selection = EVERYTHING
+    tax_category: str = ""
+    with_tax: bool = False
+    """Whether its price has tax in it; the statement takes that out of the amount."""
+    gross: Decimal | None = None
+    """What such an entry came to with its tax."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,8 @@ def one_time(terms: Terms, term: OneTimeTerms) -> Entry:
         in_advance=terms.starts_on(term.on),
         clock=None,
         steps=(Step(term.description, Decimal(1), term.amount, term.amount),),
+        tax_category=term.tax_category,
+        with_tax=term.with_tax,
     )
 
 
@@ -263,4 +270,6 @@ def _entry(terms: Terms, segment: Segment, quantity: Decimal, charged: Charge, m
         clock=measure.clock if measure else None,
         steps=charged.steps,
         selection=price.selection,
+        tax_category=price.tax_category,
+        with_tax=line.with_tax,
     )

@@ -7,7 +7,8 @@ An invoice is the statement of a closed period minus what is already billed for 
 open one. `opening` is what crosses periods, as the closing of the period before left it: annual spend so far, what a
 discount with a total has taken off, what of a grant is spent.
 
-Order: entries, line discounts, commitments, discounts on the whole period, promotional credit.
+Order: entries, line discounts, commitments, discounts on the whole period, promotional credit. Prices with tax are
+worked out with it; at the end it is taken out, so that every amount is before tax.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from billing.rating.committed import charged_ahead, settled
 from billing.rating.entries import Entry, Priced, Usage, one_time, priced
 from billing.rating.reductions import Carried, Remainder, discounts, promotional_credit
+from billing.rating.taxing import without_tax
 from catalog.periods import Period
 from contracts.terms import Terms
 
@@ -47,7 +49,8 @@ def statement(terms: Terms, usage: Usage, opening: Carried = NOTHING) -> Stateme
     entries += settled(remainder, by_key)
     entries += discounts(remainder, [one for one in terms.discounts if not one.applies_to], by_key)
     entries += promotional_credit(remainder, terms.grants)
-    return Statement(terms.period, terms.currency, tuple(entries), remainder.closing)
+    net = without_tax(entries, terms.tax, terms.currency)
+    return Statement(terms.period, terms.currency, tuple(net), remainder.closing)
 
 
 def advance(terms: Terms, opening: Carried = NOTHING) -> Statement:
@@ -62,7 +65,7 @@ def advance(terms: Terms, opening: Carried = NOTHING) -> Statement:
     named = [one for one in terms.discounts if one.applies_to]
     entries += discounts(remainder, named, {one.entry.key: one for one in made})
     entries += promotional_credit(remainder, terms.grants)
-    return Statement(terms.period, terms.currency, tuple(entries))
+    return Statement(terms.period, terms.currency, tuple(without_tax(entries, terms.tax, terms.currency)))
 
 
 def _begin(

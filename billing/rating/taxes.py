@@ -38,11 +38,13 @@ class Taxed:
 
 
 @dataclass(frozen=True, slots=True)
-class _LineTax:
+class LineTax:
+    """The tax of one amount: net, tax and its parts by rate, rounded, and those parts as they are exactly."""
+
     net: Decimal
     tax: Decimal
     by_rate: tuple[Decimal, ...]
-    exact: Fraction
+    exact: tuple[Fraction, ...]
 
 
 def tax_lines(
@@ -64,7 +66,7 @@ def tax_lines(
     taxed = [_tax_line(line, rounding, behavior, round_per, compound, inclusive_rounding, exempt) for line in lines]
     tax_total = exact_sum(line.tax for line in taxed)
     if round_per == "line_then_total_of_unrounded" and not exempt:
-        tax_total = rounded(sum((line.exact for line in taxed), Fraction(0)), rounding)
+        tax_total = rounded(sum((sum(line.exact, Fraction(0)) for line in taxed), Fraction(0)), rounding)
     with exact_arithmetic():
         if behavior == "inclusive" and not exempt:
             total = exact_sum(line.amount - line.discount for line in lines)
@@ -89,38 +91,57 @@ def _tax_line(
     compound: bool,
     inclusive_rounding: InclusiveRounding,
     exempt: bool,
-) -> _LineTax:
+) -> LineTax:
     with exact_arithmetic():
         base = line.amount - line.discount
-    exact_rates = _rate_factors(line.rates, compound)
-    factor = sum(exact_rates, Fraction(0))
+    found = tax_of(
+        base,
+        rate_factors(line.rates, [compound for _ in line.rates]),
+        rounding,
+        behavior=behavior,
+        round_per=round_per,
+        inclusive_rounding=inclusive_rounding,
+    )
+    if exempt:
+        return LineTax(found.net, ZERO, tuple(ZERO for _ in found.by_rate), (Fraction(0),))
+    return found
+
+
+def tax_of(
+    base: Decimal,
+    factors: Sequence[Fraction],
+    rounding: Rounding | None,
+    *,
+    behavior: Behavior = "exclusive",
+    round_per: RoundPer = "line",
+    inclusive_rounding: InclusiveRounding = "tax",
+) -> LineTax:
+    """The tax on, or in, one amount. `factors` are those of `rate_factors`."""
+    exact = [Fraction(base) * factor for factor in factors]
     if behavior == "inclusive":
-        exact_rates = [rate / (1 + factor) for rate in exact_rates]
-        factor = factor / (1 + factor)
-    exact = Fraction(base) * factor
-    by_rate = [Fraction(base) * rate for rate in exact_rates]
+        whole = 1 + sum(factors, Fraction(0))
+        exact = [part / whole for part in exact]
+    total = exact[0] if len(exact) == 1 else sum(exact, Fraction(0))
     if behavior == "inclusive" and inclusive_rounding == "net":
         with exact_arithmetic():
-            tax = base - rounded(Fraction(base) - exact, rounding)
-        shares = _split_tax(tax, by_rate, rounding)
+            tax = base - rounded(Fraction(base) - total, rounding)
+        shares = _split_tax(tax, exact, rounding)
     elif round_per == "rate":
-        shares = [rounded(share, rounding) for share in by_rate]
+        shares = [rounded(share, rounding) for share in exact]
         tax = exact_sum(shares)
     else:
-        tax = rounded(exact, rounding)
-        shares = _split_tax(tax, by_rate, rounding)
+        tax = rounded(total, rounding)
+        shares = _split_tax(tax, exact, rounding)
     with exact_arithmetic():
         net = base - tax if behavior == "inclusive" else base
-    if exempt:
-        return _LineTax(net, ZERO, tuple(ZERO for _ in shares), Fraction(0))
-    return _LineTax(net, tax, tuple(shares), exact)
+    return LineTax(net, tax, tuple(shares), tuple(exact))
 
 
-def _rate_factors(rates: Sequence[Decimal], compound: bool) -> list[Fraction]:
-    """What each rate adds to a base of one."""
+def rate_factors(rates: Sequence[Decimal], compound: Sequence[bool]) -> list[Fraction]:
+    """What each rate in percent adds to a base of one; a compound one is taken on it with the taxes before."""
     factors: list[Fraction] = []
-    for rate in rates:
-        gross = 1 + sum(factors, Fraction(0)) if compound else Fraction(1)
+    for rate, on_taxes in zip(rates, compound, strict=True):
+        gross = 1 + sum(factors, Fraction(0)) if on_taxes else Fraction(1)
         factors.append(gross * Fraction(rate) / 100)
     return factors
 
@@ -129,6 +150,8 @@ def _split_tax(tax: Decimal, by_rate: Sequence[Fraction], rounding: Rounding | N
     """The tax of a line as the parts of its rates; where it is rounded, so that they sum back."""
     if not tax or not any(by_rate):
         return [ZERO for _ in by_rate]
+    if len(by_rate) == 1:
+        return [tax]
     if rounding is None:
         return [decimal_of(part) for part in by_rate]
     return split(tax, [decimal_of(abs(part)) for part in by_rate], max(rounding.places, decimals(tax)))

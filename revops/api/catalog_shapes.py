@@ -149,6 +149,7 @@ class Price(Shown, kw_only=True):
     dimension: Annotated[str | UnsetType, Meta(description="The dimension its tiers are shared over.")] = UNSET
     window: Annotated[str | UnsetType, Meta(description="The length of the pieces that it takes usage in.")] = UNSET
     combine: Literal["rate_each_bucket", "sum_then_rate"] | UnsetType = UNSET
+    tax_category: Annotated[str | UnsetType, Meta(description="Where it has tax rates of its own.")] = UNSET
     billing: Literal["in_arrears", "in_advance"]
     prorate: bool
 
@@ -160,6 +161,10 @@ class PlanVersion(Shown, kw_only=True):
     status: Literal["draft", "review", "published", "retired"]
     currency: Currency
     effective_from: Annotated[dt.date | None, Meta(description="Null: from ever.")]
+    tax_behavior: Annotated[
+        Literal["exclusive", "inclusive"],
+        Meta(description="Inclusive: tax is taken out of its prices, and the total is the prices."),
+    ]
     published_at: Instant | None
     submitted_by: Person
     approved_by: Person
@@ -191,7 +196,9 @@ class Customer(Shown, kw_only=True):
     name: str
     country: Annotated[str, Meta(description="Two letters, ISO 3166; may be empty.", examples=["DE"])]
     timezone: Annotated[str, Meta(description="Empty: the seller's.", examples=["Europe/Berlin"])]
-    tax_id: str
+    tax_id: Annotated[str, Meta(description="In the EU and the United Kingdom a VAT id.")]
+    tax_exempt: Annotated[bool, Meta(description="Pays no tax; counts for periods that are not closed yet.")]
+    tax_exempt_reason: Annotated[str, Meta(description="As printed on invoices.")]
     billing_address: str
     subjects: Annotated[list[str], Meta(description="The `subject`s of its events, beside its key.")]
     contacts: list[CustomerContact]
@@ -228,6 +235,10 @@ class OneTimeTerm(Shown, kw_only=True):
     description: str
     amount: Quantity
     on: Day
+    tax_category: Annotated[str | UnsetType, Meta(description="Where it has tax rates of its own.")] = UNSET
+    tax_behavior: Annotated[
+        Literal["inclusive"] | UnsetType, Meta(description="Where the amount has its tax in it.")
+    ] = UNSET
 
 
 class Contract(Shown, kw_only=True):
@@ -371,6 +382,7 @@ VERSION = {
     "status": "published",
     "currency": "USD",
     "effective_from": None,
+    "tax_behavior": "exclusive",
     "published_at": "2026-01-01T09:00:00Z",
     "submitted_by": "key:3",
     "approved_by": "user:2",
@@ -417,6 +429,8 @@ CUSTOMER = {
     "country": "DE",
     "timezone": "Europe/Berlin",
     "tax_id": "DE129274202",
+    "tax_exempt": False,
+    "tax_exempt_reason": "",
     "billing_address": "Musterweg 1, 10115 Berlin",
     "subjects": ["globex-prod"],
     "contacts": [{"email": "billing@globex.example", "name": "Billing", "receives_invoices": True}],

@@ -13,7 +13,7 @@ from msgspec import Meta
 from rest_framework.request import Request
 
 from catalog.auditing import Actor
-from catalog.models import Seller
+from catalog.models import Seller, TaxBehavior
 from catalog.pricing import FieldError
 from contracts import lifecycle
 from contracts.drafts import terms_of
@@ -297,7 +297,10 @@ def line_json(line: ContractLine) -> dict[str, Any]:
 
 def term_json(term: OneTimeTerm, currency: str) -> dict[str, Any]:
     amount = plain_money(term.amount, currency)
-    return {"key": term.key, "description": term.description, "amount": amount, "on": term.on}
+    said = {"key": term.key, "description": term.description, "amount": amount, "on": term.on}
+    if term.tax_category:
+        said["tax_category"] = term.tax_category
+    return said if term.tax_behavior == TaxBehavior.EXCLUSIVE else {**said, "tax_behavior": term.tax_behavior}
 
 
 def discount_json(discount: Discount, currency: str) -> dict[str, Any]:

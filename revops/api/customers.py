@@ -46,7 +46,9 @@ class CustomerShelf(Shelf):
         return Customer.objects.prefetch_related("aliases", "contacts")
 
     def render(self, row: Customer) -> dict[str, Any]:
-        names = ("key", "name", "country", "timezone", "tax_id", "billing_address")
+        names = (
+            "key", "name", "country", "timezone", "tax_id", "tax_exempt", "tax_exempt_reason", "billing_address",
+        )  # fmt: skip
         contacts = sorted(row.contacts.all(), key=lambda one: one.pk)
         return {
             **{name: getattr(row, name) for name in names},
@@ -119,6 +121,7 @@ class CustomerDetail(CustomerShelf):
             NAMED_FOR_EVER,
             TAKEN,
             refused("timezone", "frozen", "contracts of globex are billed by its time zone"),
+            refused("tax_id", "invalid", "DE123 is not a VAT id of DE. The number has an invalid length."),
             CHANGED,
         ],
     )

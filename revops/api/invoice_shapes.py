@@ -22,6 +22,17 @@ class Step(Shown, kw_only=True):
     amount: Annotated[Quantity, Meta(description="Not rounded; the rounding is a step of its own.")]
 
 
+class TaxSum(Shown, kw_only=True):
+    """The tax of one rate, and what it is on."""
+
+    code: Annotated[
+        str, Meta(description="The rate's, or why there is none: `exempt`, `reverse-charge`.", examples=["de-vat"])
+    ]
+    percent: Quantity
+    base: Money
+    amount: Money
+
+
 class InvoiceLine(Shown, kw_only=True):
     """A line, and how its amount came to be."""
 
@@ -33,7 +44,8 @@ class InvoiceLine(Shown, kw_only=True):
     quantity: Quantity
     unit: str | None
     amount: Annotated[Money, Meta(description="Before tax.")]
-    tax_percent: Quantity
+    tax_percent: Annotated[Quantity, Meta(description="The sum of the rates in `taxes`.")]
+    taxes: Annotated[list[TaxSum], Meta(description="Its tax by rate. What is given back is below zero.")]
     period_start: Day
     period_end: Annotated[dt.date, Meta(description="The day after the last.")]
     corrects: Annotated[int | None, Meta(description="The `id` of the line it corrects: an adjustment.")]
@@ -41,15 +53,6 @@ class InvoiceLine(Shown, kw_only=True):
         str | None, Meta(description="The plan version or contract term it comes from.", examples=["translate@1"])
     ]
     steps: list[Step]
-
-
-class TaxSum(Shown, kw_only=True):
-    """The tax of all lines of one rate."""
-
-    code: str
-    percent: Quantity
-    base: Money
-    amount: Money
 
 
 class DrawnCredit(Shown, kw_only=True):
@@ -109,6 +112,7 @@ LINES: list[dict[str, Any]] = [
         "unit": None,
         "amount": "20.00",
         "tax_percent": "0",
+        "taxes": [],
         "period_start": "2026-01-01",
         "period_end": "2026-02-01",
         "corrects": None,
@@ -125,6 +129,7 @@ LINES: list[dict[str, Any]] = [
         "unit": "words",
         "amount": "44.00",
         "tax_percent": "0",
+        "taxes": [],
         "period_start": "2026-01-01",
         "period_end": "2026-02-01",
         "corrects": None,

@@ -104,6 +104,8 @@ class VersionList(VersionShelf):
                     currency=said.currency,
                     effective_from=said.effective_from,
                     prices=said.prices,
+                    trial_days=said.trial_days,
+                    tax_behavior=said.tax_behavior,
                     at=at,
                     by=load.by,
                 )

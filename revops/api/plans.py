@@ -142,6 +142,7 @@ def version_json(version: PlanVersion) -> dict[str, Any]:
         "status": version.status,
         "currency": version.currency,
         "effective_from": version.effective_from,
+        "tax_behavior": version.tax_behavior,
         "published_at": version.published_at,
         "submitted_by": version.submitted_by or None,
         "approved_by": version.approved_by or None,
@@ -152,7 +153,9 @@ def version_json(version: PlanVersion) -> dict[str, Any]:
 def price_json(price: Price, currency: str) -> dict[str, Any]:
     terms = plain_amounts(price.terms(), currency)
     about = {"key": price.key, "name": price.name, "kind": price.kind, "meter": price.meter and price.meter.key}
-    taken = {name: found for name in ("filters", "dimension", "window") if (found := getattr(price, name))}
+    taken = {
+        name: found for name in ("filters", "dimension", "window", "tax_category") if (found := getattr(price, name))
+    }
     if price.window:
         taken["combine"] = price.combine
     return {**about, **terms, **taken, "billing": price.billing, "prorate": price.prorate}

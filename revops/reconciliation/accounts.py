@@ -7,6 +7,7 @@ rating is by the same pure functions.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,17 +15,20 @@ from decimal import Decimal
 from typing import Any
 
 from billing.invoicing.drafting import Closed, Ledger, due_periods, usage_needs
-from billing.invoicing.ledgers import answers, asks_for, changed_since
+from billing.invoicing.ledgers import answers, asks_for, changed_since, claimed_taxes
 from billing.metering.usage import Ask, Measured, measure
 from billing.models import PeriodClose
-from billing.rating.balance import Claim, Due, balance
+from billing.rating.balance import Due, balance
+from billing.rating.claims import Claim
 from billing.rating.entries import Entry, Need, Usage
 from billing.rating.statement import Statement, advance
+from catalog.models import TaxBehavior
 from catalog.money import ZERO
 from catalog.periods import Period
 from contracts.models import Contract
 from contracts.queries import PriceBook, agreements, for_rating
-from contracts.terms import Agreement, TaxTerms
+from contracts.tax_terms import TaxTerms, tax_from_json
+from contracts.terms import Agreement
 from revops.reconciliation.snapshot import ROWS, rows, stream
 
 CHUNK = 200  # customers rated at a time
@@ -43,9 +47,9 @@ _CLAIMS = """
         line.contract_id, line.period_starts_at, line.entry_key,
         coalesce(sum(line.quantity) FILTER (WHERE invoice.status <> 'voided') OVER entry, 0),
         coalesce(sum(line.amount) FILTER (WHERE invoice.status <> 'voided') OVER entry, 0),
-        coalesce(sum(line.tax_amount) FILTER (WHERE invoice.status <> 'voided') OVER entry, 0),
+        jsonb_agg(line.taxes) FILTER (WHERE invoice.status <> 'voided') OVER entry,
         line.id, line.entry_kind, line.tax_key, line.price, line.meter, line.term, line.contract_line,
-        line.description, line.service_starts_at, line.service_ends_at
+        line.description, line.service_starts_at, line.service_ends_at, line.tax_category, line.tax_behavior
     FROM billing_invoiceline line JOIN billing_invoice invoice ON invoice.id = line.invoice_id
     WHERE line.contract_id = ANY(%s)
     WINDOW entry AS (PARTITION BY line.contract_id, line.period_starts_at, line.entry_key)
@@ -55,7 +59,7 @@ _CLAIMS = """
 
 @dataclass(frozen=True, slots=True)
 class ClosedPeriod:
-    """A period closed with a rate of tax. `waits` says why a difference is pending; empty where none may be."""
+    """A closed period, and its tax terms then. `waits` says why a difference is pending; empty where none may be."""
 
     period: Period
     tax: TaxTerms
@@ -142,7 +146,7 @@ def _read_closes(accounts: dict[int, Account], customers: Sequence[int]) -> None
             reopened[row.contract_id].add(period)
             continue
         standing.add((row.contract_id, row.starts_at))
-        tax = TaxTerms(row.tax_code, row.tax_percent.normalize() + 0)
+        tax = tax_from_json(row.tax)
         account.amended = account.amended or row.revision < account.contract.revision
         waits = _why(row, account.contract) if row.stale or row.pk in moved else ""
         account.closed.append(ClosedPeriod(period, tax, waits))
@@ -157,8 +161,9 @@ def _why(row: PeriodClose, contract: Contract) -> str:
 
 
 def _read_claims(accounts: dict[int, Account]) -> None:
-    for pk, starts_at, key, quantity, amount, tax, latest, *described in rows(_CLAIMS, [list(accounts)]):
-        claim = Claim(_entry(key, *described), quantity, amount, tax, latest, seen={})
+    for pk, starts_at, key, quantity, amount, taxes, latest, *described in rows(_CLAIMS, [list(accounts)]):
+        claimed = claimed_taxes(json.loads(taxes) if taxes else [])
+        claim = Claim(_entry(key, *described), quantity, amount, latest, seen={}, taxes=claimed)
         accounts[pk].claims[starts_at][key] = claim
 
 
@@ -173,6 +178,8 @@ def _entry(
     description: str,
     starts_at: dt.datetime,
     ends_at: dt.datetime,
+    tax_category: str,
+    tax_behavior: str,
 ) -> Entry:
     """The entry as the latest line of its key described it."""
     return Entry(
@@ -191,6 +198,8 @@ def _entry(
         in_advance=False,
         clock=None,
         steps=(),
+        tax_category=tax_category,
+        with_tax=tax_behavior == TaxBehavior.INCLUSIVE,
     )
 
 

@@ -6,7 +6,9 @@ import datetime as dt
 from collections import defaultdict
 from decimal import Decimal
 
-from catalog.money import ZERO, exact_sum
+from billing.rating.balance import Due
+from billing.rating.claims import Tax, Taxes
+from catalog.money import ZERO, exact_sum, quantity_text
 from catalog.periods import local_date
 from contracts.terms import Agreement
 from revops.reconciliation.accounts import AMENDED, Account, Rated
@@ -98,13 +100,24 @@ class SettledProof:
             if due.amount:
                 expected, found = (money(one, agreement.currency) for one in (billed + due.amount, billed))
                 self.check.leak("due is not billed", where, expected, found)
-            elif due.tax:
-                taxed = claim.tax if claim else ZERO
-                expected, found = (money(one, agreement.currency) for one in (taxed + due.tax, taxed))
-                self.check.leak("tax due is not billed", where, expected, found)
+            elif any(tax.amount or tax.base for tax in due.taxes):
+                self._taxed(agreement, where, due, claim.taxes if claim else {})
             elif due.quantity and due.entry.kind != "usage":
                 quantity = claim.quantity if claim else ZERO
                 self.check.leak("a quantity is not billed", where, quantity + due.quantity, quantity)
+
+    def _taxed(self, agreement: Agreement, where: dict[str, str], due: Due, claimed: Taxes) -> None:
+        """The tax of every rate, and what it is on."""
+        for tax in due.taxes:
+            if not (tax.amount or tax.base):
+                continue
+            before = claimed.get(tax.key, Tax(*tax.key, ZERO, ZERO))
+            both = (before.base + tax.base, before.amount + tax.amount), (before.base, before.amount)
+            expected, found = (
+                f"{money(amount, agreement.currency)} on {money(base, agreement.currency)}" for base, amount in both
+            )
+            rate = {"rate": tax.code, "percent": quantity_text(tax.percent)}
+            self.check.leak("tax due is not billed", {**where, **rate}, expected, found)
 
     def _wait(self, agreement: Agreement, starts_at: dt.datetime, amount: Decimal, why: str) -> None:
         self.open_money[agreement.currency] += amount

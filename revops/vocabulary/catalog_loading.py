@@ -10,7 +10,7 @@ from django.db import transaction
 from billing.models import Bucket, Source
 from catalog import publishing
 from catalog.comparing import compare_versions
-from catalog.models import Feature, Interval, Meter, Plan, PlanVersion, TaxRate, VersionStatus
+from catalog.models import Feature, Interval, Meter, Plan, PlanVersion, TaxBehavior, TaxRate, VersionStatus
 from catalog.publishing import PriceDraft, UnableToPublish, VersionContent
 from contracts.models import ContractLine
 from revops.vocabulary.decoding import under
@@ -158,6 +158,7 @@ def _keep_version(load: Load, plan: Plan, number: int, content: VersionContent) 
         effective_from=content.effective_from,
         prices=content.prices,
         trial_days=content.trial_days,
+        tax_behavior=content.tax_behavior,
         at=load.at,
         by=load.by,
         reason=load.why,
@@ -179,6 +180,7 @@ def content_of(words: VersionWords, currency: str) -> VersionContent:
         words.effective_from,
         tuple(_price(price) for price in words.prices),
         words.trial_days or 0,
+        words.tax_behavior or TaxBehavior.EXCLUSIVE,
     )
 
 
@@ -196,4 +198,5 @@ def _price(words: PriceWords) -> PriceDraft:
         window=words.window or "",
         combine=words.combine or "rate_each_bucket",
         interval=words.interval or "",
+        tax_category=words.tax_category or "",
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from catalog.models import Plan, PlanVersion
+from catalog.models import Plan, PlanVersion, TaxBehavior
 from catalog.money import quantity_text
 from catalog.pricing import FieldError
 from contracts.drafts import CommitmentDraft, DiscountDraft, GrantDraft, LineDraft, OneTimeDraft, OverrideDraft
@@ -216,4 +216,14 @@ def credit(words: GrantWords, starts_on: dt.date) -> GrantDraft:
 
 
 def one_time(words: Sequence[OneTimeWords]) -> list[OneTimeDraft]:
-    return [OneTimeDraft(one.key, one.description, one.amount, one.on) for one in words]
+    return [
+        OneTimeDraft(
+            key=one.key,
+            description=one.description,
+            amount=one.amount,
+            on=one.on,
+            tax_category=one.tax_category or "",
+            tax_behavior=one.tax_behavior or TaxBehavior.EXCLUSIVE,
+        )
+        for one in words
+    ]

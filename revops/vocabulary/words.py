@@ -43,6 +43,7 @@ class SellerWords:
     review_drafts: bool | None = None
     proration: Literal["days", "utc_days", "seconds", "fixed_months"] | None = None
     credit_unused: Literal["next_invoice", "at_once"] | None = None
+    tax_rounding: Literal["line", "rate", "invoice"] | None = None
     later: ClassVar = not_yet("number_series", "refunds", "tax_ids", "e_invoices", "ledger")
 
 
@@ -93,9 +94,18 @@ class TaxRateWords:
     code: Key
     percent: Decimal
     country: Country
+    category: Key | None = None
+    tax: Key | None = None
+    compound: bool | None = None
     description: str | None = None
     effective_from: dt.date | None = None
-    later: ClassVar = not_yet("behavior", "inclusive", "compound", "reverse_charge", "exempt", "region", "until")
+    later: ClassVar = {
+        **not_yet("region", "until"),
+        "behavior": "whether prices are with tax is said by a plan version: tax_behavior",
+        "inclusive": "whether prices are with tax is said by a plan version: tax_behavior",
+        "exempt": "who pays no tax is said by a customer: tax_exempt",
+        "reverse_charge": "reverse charge follows from the countries and tax ids of seller and customer",
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +203,7 @@ class PriceWords(ArithmeticWords, PriceHeadWords):
     billing: Literal["in_arrears", "in_advance"] = "in_arrears"
     interval: IntervalWord | None = None
     prorate: bool | None = None
+    tax_category: Key | None = None
     later: ClassVar = not_yet("included", "group_by", "group", "tax", "tax_rates", "trial_days", "dimensions")
 
 
@@ -215,6 +226,7 @@ class VersionWords:
     currency: Currency | None = None
     prices: tuple[PriceWords, ...] = ()
     trial_days: int | None = None
+    tax_behavior: Literal["exclusive", "inclusive"] | None = None
     later: ClassVar = not_yet("entitlements", "commitments", "credits", "status")
 
 
@@ -242,12 +254,15 @@ class CustomerWords:
     country: Country | None = None
     timezone: Zone | None = None
     tax_id: str | None = None
+    tax_exempt: bool | None = None
+    tax_exempt_reason: str | None = None
     billing_address: str | None = None
     subjects: tuple[str, ...] | None = None
     contacts: tuple[ContactWords, ...] | None = None
-    later: ClassVar = not_yet(
-        "tax_exempt", "reverse_charge", "tax_rates", "credits", "parent", "currency", "payment_method"
-    )
+    later: ClassVar = {
+        **not_yet("tax_rates", "credits", "parent", "currency", "payment_method"),
+        "reverse_charge": "reverse charge follows from the countries and tax ids of seller and customer",
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,6 +328,8 @@ class OneTimeWords:
     description: str
     amount: Decimal
     on: dt.date
+    tax_category: Key | None = None
+    tax_behavior: Literal["exclusive", "inclusive"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

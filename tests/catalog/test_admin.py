@@ -160,7 +160,7 @@ def test_a_version_is_retired_with_a_reason_and_copied_to_a_draft(version: PlanV
 
 
 def test_a_new_version_takes_the_next_number(version: PlanVersion) -> None:
-    fields = {"plan": version.plan_id, "currency": "EUR", "trial_days": "0"}
+    fields = {"plan": version.plan_id, "currency": "EUR", "tax_behavior": "inclusive", "trial_days": "0"}
     assert boss().post(f"{LIST}add/", fields).status_code == 302
     assert PlanVersion.objects.get(currency="EUR").number == 2
 

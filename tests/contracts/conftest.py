@@ -36,7 +36,8 @@ class Desk:
             if not Meter.objects.filter(key=key).exists():
                 MeterFactory(key=key)
             prices.append(PriceDraft(key, "usage", {"model": "per_unit", "unit_amount": "1"}, meter=key))
-        version = draft_version(row, currency=given.get("currency", "USD"), prices=prices, at=AT)
+        said = {"currency": given.get("currency", "USD"), "tax_behavior": given.get("tax_behavior", "exclusive")}
+        version = draft_version(row, prices=prices, at=AT, **said)
         return publish(version, at=AT) if given.get("published", True) else version
 
     def draft(self, *lines: LineDraft, discounts: Sequence[DiscountDraft] = (), **given: Any) -> Contract:

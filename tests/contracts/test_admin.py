@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import IntegrityError, connection
 from django.test import Client
 
 from contracts.drafts import LineDraft
@@ -149,3 +150,21 @@ def test_the_zone_of_a_customer_is_bound_by_its_contracts(desk: Desk, boss: Clie
     assert "timezone" in boss.get(address).context["adminform"].form.fields
     desk.signed(LineDraft(desk.version(), START))
     assert "timezone" not in boss.get(address).context["adminform"].form.fields
+
+
+def test_a_customer_says_why_it_pays_no_tax_and_has_a_vat_id_that_is_one(desk: Desk, boss: Client) -> None:
+    address = f"/admin/contracts/customer/{desk.customer.pk}/change/"
+    form = {"name": "Acme", "key": "acme", "country": "DE", "tax_id": "DE129274203", "tax_exempt": "on"}
+    for inline in ("aliases", "contacts", "contracts"):
+        form |= {f"{inline}-TOTAL_FORMS": "0", f"{inline}-INITIAL_FORMS": "0"}
+    errors = boss.post(address, form).context["adminform"].form.errors
+    assert errors["tax_id"] == ["DE129274203 is not a VAT id of DE. The number's checksum or check digit is invalid."]
+    form["tax_id"] = "DE129274202"
+    errors = boss.post(address, form).context["adminform"].form.errors
+    assert errors["tax_exempt_reason"] == ["Say why the customer pays no tax."]
+    form["tax_exempt_reason"] = "Hospital"
+    assert boss.post(address, form).status_code == 302
+    desk.customer.refresh_from_db()
+    assert (desk.customer.tax_id, desk.customer.tax_exempt) == ("DE129274202", True)
+    with pytest.raises(IntegrityError, match="customer_exempt_for_a_reason"), connection.cursor() as cursor:
+        cursor.execute("UPDATE contracts_customer SET tax_exempt_reason = ''")

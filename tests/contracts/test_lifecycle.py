@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from django.contrib.auth.models import User
 
-from contracts.drafts import DiscountDraft, LineDraft, OneTimeDraft, terms_of
+from contracts.drafts import CommitmentDraft, DiscountDraft, LineDraft, OneTimeDraft, terms_of
 from contracts.lifecycle import (
     UnableToAmend,
     UnableToApprove,
@@ -233,3 +233,13 @@ def test_an_end_may_be_put_off_until_it_has_come(desk: Desk) -> None:
     assert contract.lines.in_force().get().ends_on == contract.ends_on == dt.date(2026, 8, 1)
     with pytest.raises(UnableToAmend, match="ended on 2026-08-01 and cannot run on"):
         end(contract, dt.date(2027, 1, 1), at=dt.datetime(2026, 8, 1, tzinfo=dt.UTC))
+
+
+def test_commitments_do_not_count_prices_with_and_without_tax_together(desk: Desk) -> None:
+    contract = desk.signed(LineDraft(desk.version(), START))
+    with_tax = desk.version(plan="shop", tax_behavior="inclusive", meters=[])
+    lines = [LineDraft(contract.lines.get().plan_version, START), LineDraft(with_tax, START)]
+    amend(contract, at=AT, lines=lines)
+    with pytest.raises(UnableToAmend) as refused:
+        amend(contract, at=AT, commitments=[CommitmentDraft("minimum", START, amount=Decimal(100))])
+    assert faults(refused) == [("commitments", "mixed")]

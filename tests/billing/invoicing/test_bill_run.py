@@ -225,8 +225,8 @@ def test_the_database_refuses_to_change_what_is_issued(shop: Shop) -> None:
         "UPDATE billing_periodclose SET ends_at = ends_at + interval '1 day'",
         "DELETE FROM billing_periodclose",
         "INSERT INTO billing_periodclose (contract_id, customer_id, starts_at, ends_at, closed_at, clock, revision,"
-        " tax_code, tax_percent, stale) SELECT contract_id, customer_id, starts_at, ends_at, closed_at, clock,"
-        " revision, tax_code, tax_percent, stale FROM billing_periodclose",
+        " tax, stale) SELECT contract_id, customer_id, starts_at, ends_at, closed_at, clock,"
+        " revision, tax, stale FROM billing_periodclose",
         "UPDATE billing_invoice SET seq = 7, prev_seq = 6 WHERE seq = 2",
     ):
         with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:

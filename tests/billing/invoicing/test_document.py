@@ -14,7 +14,9 @@ from billing.invoicing.rendering import for_rendering, invoice_html
 from billing.metering.corrections import void_event
 from billing.metering.ingestion import ingest
 from billing.models import Invoice
+from catalog.models import Seller, TaxRate
 from contracts.drafts import DiscountDraft
+from contracts.models import Customer
 from tests.billing.invoicing.conftest import BASE, TOKENS, Shop, instant
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "quarantine"])
@@ -104,3 +106,27 @@ def test_a_credit_note_is_worded_as_one_and_names_what_it_corrects(shop: Shop) -
     # 250 at 0.01
     assert "2.50 EUR" in shown
     assert "Please pay" not in shown
+
+
+def test_reverse_charge_names_both_vat_ids(shop: Shop) -> None:
+    Seller.objects.update(country="DE", tax_id="DE 129 274 202")
+    shop.seller.refresh_from_db()
+    customer = shop.customer("acme", tax_id="FR 40 303 265 045")
+    Customer.objects.update(country="FR")
+    TaxRate.objects.create(code="fr-vat", percent=Decimal(20), country="FR")
+    shop.sign(customer, shop.version(BASE))
+    bill_run.run(instant("2026-01-01"))
+    shown = document()
+    assert "Tax 0 % on 99.00" in shown
+    assert (
+        "Reverse charge: VAT to be accounted for by the recipient. VAT ID of the supplier DE129274202, of the recipient"
+        " FR40303265045."
+    ) in shown
+    assert "99.00 EUR" in shown
+
+
+def test_an_exemption_says_why(shop: Shop) -> None:
+    shop.vat()
+    shop.sign(shop.customer("acme", tax_exempt=True, tax_exempt_reason="Hospital"), shop.version(BASE))
+    bill_run.run(instant("2026-01-01"))
+    assert "Exempt from tax: Hospital." in document()

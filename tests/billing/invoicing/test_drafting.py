@@ -14,11 +14,12 @@ from billing.rating.entries import Measure
 from catalog.money import ZERO
 from catalog.periods import Interval, Period
 from catalog.pricing import parse_price
-from contracts.terms import Agreement, Days, DiscountTerms, LineTerms, MeterTerms, OneTimeTerms, PriceTerms, TaxTerms
+from contracts.tax_terms import RateTerms
+from contracts.terms import Agreement, Days, DiscountTerms, LineTerms, MeterTerms, OneTimeTerms, PriceTerms
 
 UTC = ZoneInfo("UTC")
 TOKENS = MeterTerms(1, "tokens", "tokens")
-VAT = TaxTerms("de-vat", Decimal(19))
+VAT = RateTerms("de-vat", Decimal(19))
 
 BASE = PriceTerms(
     "base", "Base fee", "recurring", parse_price({"model": "flat", "flat_amount": "99.00"}), None, True, True
@@ -175,7 +176,7 @@ def test_tax_is_taken_on_the_net_of_an_entry_and_its_discount() -> None:
 
 
 def test_a_rate_of_tax_counts_from_the_period_whose_last_day_it_covers() -> None:
-    taxes = ((None, VAT), (dt.date(2026, 2, 28), TaxTerms("de-vat-26", Decimal(16))))
+    taxes = ((None, VAT), (dt.date(2026, 2, 28), RateTerms("de-vat-26", Decimal(16))))
     world = World(agreement(USE, taxes=taxes))
     world.use("2026-01", "10000")
     world.use("2026-02", "10000")

@@ -18,6 +18,7 @@ from catalog.money import exact_sum, round_money
 from catalog.periods import Interval, Period, local_date
 from catalog.pricing import parse_price
 from catalog.selection import Selection
+from contracts.tax_terms import RateTerms
 from contracts.terms import (
     Agreement,
     CommitmentTerms,
@@ -29,9 +30,19 @@ from contracts.terms import (
     OneTimeTerms,
     OverrideTerms,
     PriceTerms,
-    TaxTerms,
 )
 
+VAT = RateTerms("vat", Decimal(19))
+TAXES = [
+    (),
+    ((None, VAT),),
+    ((None, RateTerms("gst", Decimal(5), tax="gst")), (None, RateTerms("pst", Decimal("9.975"), tax="pst"))),
+    (
+        (None, VAT),
+        (dt.date(2026, 3, 1), RateTerms("more", Decimal(21))),
+        (None, RateTerms("on", Decimal(2), tax="on", compound=True)),
+    ),
+]
 TIERS = [{"up_to": "20", "unit_amount": "0.37", "flat_amount": "1"}, {"up_to": None, "unit_amount": "0.111"}]
 MODELS: list[dict[str, Any]] = [
     {"model": "per_unit", "unit_amount": "0.333"},
@@ -93,7 +104,7 @@ def commitments(draw: st.DrawFn, key: str, plan: str) -> CommitmentTerms:
 @st.composite
 def agreements(draw: st.DrawFn) -> Agreement:
     plan = draw(st.sampled_from(["week", "month", "quarter"]))
-    lines = []
+    lines, with_tax = [], draw(st.booleans())
     for place in range(draw(st.integers(1, 2))):
         key = f"line-{place}"
         found = tuple(draw(prices(f"{key}-p{number}", plan)) for number in range(draw(st.integers(1, 3))))
@@ -111,6 +122,7 @@ def agreements(draw: st.DrawFn) -> Agreement:
                 Interval(plan),
                 uplift,
                 trial,
+                with_tax,
             )
         )
     used = [price for line in lines for price in line.prices if price.kind == "usage"]
@@ -142,7 +154,9 @@ def agreements(draw: st.DrawFn) -> Agreement:
         one_time=tuple(
             OneTimeTerms(f"o{n}", "once", Decimal(n), day) for n, day in enumerate(draw(st.lists(days, max_size=1)), 5)
         ),
-        taxes=draw(st.sampled_from([(), ((None, TaxTerms("vat", Decimal(19))),)])),
+        taxes=draw(st.sampled_from(TAXES)),
+        tax_relief=draw(st.sampled_from(["", "", "", "exempt"])),
+        tax_rounding=draw(st.sampled_from(["line", "rate", "invoice"])),
         tolerance=dt.timedelta(0),
         overrides=overrides,
         commitments=tuple(draw(commitments(f"c{place}", plan)) for place in range(draw(st.integers(0, 2)))),
@@ -190,6 +204,10 @@ def prove(draft: Draft) -> None:
         assert round_money(Fraction(one.due.amount), draft.currency) == one.due.amount
     assert draft.subtotal == exact_sum(one.due.amount for one in draft.lines)
     assert draft.total == draft.subtotal + exact_sum(rate.amount for rate in draft.tax)
+    for rate in draft.tax:
+        taxes = [tax for one in draft.lines for tax in one.due.taxes if tax.key == (rate.code, rate.percent)]
+        assert exact_sum(tax.base for tax in taxes) == rate.base
+        assert round_money(Fraction(rate.amount), draft.currency) == rate.amount
 
 
 @settings(max_examples=1000)

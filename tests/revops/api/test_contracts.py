@@ -17,7 +17,8 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "quar
 
 GLOBEX = {
     "key": "globex", "name": "Globex Corp", "country": "DE", "timezone": "Europe/Berlin", "tax_id": "DE129274202",
-    "billing_address": "Musterweg 1", "subjects": ["globex-eu", "globex-prod"],
+    "tax_exempt": False, "tax_exempt_reason": "", "billing_address": "Musterweg 1",
+    "subjects": ["globex-eu", "globex-prod"],
     "contacts": [{"email": "bills@globex.example", "name": "Bills", "receives_invoices": True}],
 }  # fmt: skip
 TERMS: dict[str, Any] = {
@@ -92,6 +93,9 @@ def test_the_zone_that_contracts_are_billed_by_is_frozen(api: Api, company: Comp
         ({"key": "a", "country": "de"}, "country", "invalid"),
         ({"key": "a", "timezone": "Mars"}, "timezone", "invalid"),
         ({"key": "a", "tax_id": "x" * 41}, "tax_id", "invalid"),
+        ({"key": "a", "country": "DE", "tax_id": "DE123"}, "tax_id", "invalid"),
+        ({"key": "a", "tax_exempt": True}, "tax_exempt_reason", "invalid"),
+        ({"key": "a", "reverse_charge": True}, "reverse_charge", "unsupported"),
         ({"key": "a", "subjects": ["x" * 256]}, "subjects[0].subject", "invalid"),
         ({"key": "a", "contacts": [{"email": "nobody"}]}, "contacts[0].email", "invalid"),
         ({"key": "a", "contacts": [{"name": "Nobody"}]}, "contacts[0].email", "missing"),

@@ -347,12 +347,13 @@ PLANTED = {
     "a line added": Planted(
         "billing_invoiceline",
         "INSERT INTO billing_invoiceline (invoice_id, position, kind, contract_id, period_starts_at, entry_key,"
-        " entry_kind, tax_key, price, meter, term, contract_line, description, unit, quantity, amount, tax_code,"
-        " tax_percent, tax_amount, service_starts_at, service_ends_at, service_start, service_end, steps, extent,"
-        " selection)"
+        " entry_kind, tax_key, price, meter, term, contract_line, description, unit, quantity, amount, tax_category,"
+        " tax_behavior, taxes, tax_percent, tax_amount, service_starts_at, service_ends_at, service_start, service_end,"
+        " steps, extent, selection)"
         " SELECT invoice_id, 99, 'one_time', contract_id, period_starts_at, 'term/made-up', 'one_time', 'term/made-up',"
-        " '', '', 'made-up', '', 'Made up', '', 1, 5, '', 0, 0, service_starts_at, service_ends_at, service_start,"
-        f" service_end, '[]', '[]', '{{}}' FROM billing_invoiceline WHERE {line('INV-000004', 'storage')}",
+        " '', '', 'made-up', '', 'Made up', '', 1, 5, '', '', '[]', 0, 0, service_starts_at, service_ends_at,"
+        " service_start, service_end, '[]', '[]', '{}'"
+        f" FROM billing_invoiceline WHERE {line('INV-000004', 'storage')}",
         6,
         "a line is missing or was added",
         {"document": "INV-000004"},
@@ -401,11 +402,47 @@ PLANTED = {
     "a line's tax altered": Planted(
         "billing_invoiceline",
         f"UPDATE billing_invoiceline SET tax_amount = tax_amount + 1 WHERE {line('INV-000004', 'storage')}",
-        5,
-        "tax due is not billed",
-        {"contract": "C-acme", "period_start": "2026-01-01", "key": "pro/pro@1/storage/2026-01-01"},
+        6,
+        "a line's tax is not the sum of its rates",
+        {"document": "INV-000004"},
         "1.14",  # 19 % of 6.00
         "2.14",
+    ),
+    "a line's tax altered, with its rate": Planted(
+        "billing_invoiceline",
+        "UPDATE billing_invoiceline SET tax_amount = tax_amount + 1, taxes = jsonb_set(taxes, '{0,amount}', '\"2.14\"')"
+        f" WHERE {line('INV-000004', 'storage')}",
+        5,
+        "tax due is not billed",
+        {"contract": "C-acme", "period_start": "2026-01-01", "key": "pro/pro@1/storage/2026-01-01", "rate": "de-vat"},
+        "1.14 on 6.00",
+        "2.14 on 6.00",
+    ),
+    "a line's tax moved to another rate": Planted(
+        "billing_invoiceline",
+        "UPDATE billing_invoiceline SET taxes = jsonb_set(taxes, '{0,code}', '\"at-vat\"')"
+        f" WHERE {line('INV-000004', 'storage')}",
+        6,
+        "tax is not the sum of the lines' tax",
+        {"document": "INV-000004", "rate": "at-vat"},
+        "1.14 on 6",
+        "none",
+    ),
+    "the rate of a closed period altered": Planted(
+        "billing_periodclose",
+        "UPDATE billing_periodclose SET tax = jsonb_set(tax, '{rates,0,percent}', '\"20\"')"
+        f" WHERE customer_id = {ACME} AND starts_at = '2026-01-01T00:00:00Z'",
+        5,
+        "tax due is not billed",
+        {
+            "contract": "C-acme",
+            "period_start": "2026-01-01",
+            "key": "pro/pro@1/storage/2026-01-01",
+            "rate": "de-vat",
+            "percent": "20",
+        },
+        "1.20 on 6.00",
+        "0.00 on 0.00",  # at 20 %, a rate that nothing was billed at
     ),
     "a document's tax altered": Planted(
         "billing_invoice",

@@ -145,10 +145,46 @@ def test_nothing_of_a_file_with_a_fault_is_loaded() -> None:
     assert not Seller.objects.exists() and not Plan.objects.exists()
 
 
-def test_two_rates_of_one_country_at_once_are_refused() -> None:
-    with pytest.raises(UnableToLoad, match="This country already has a rate from that date"):
-        catalog('tax_rates: [{code: a, percent: "19", country: DE}, {code: b, percent: "7", country: DE}]')
-    assert not TaxRate.objects.exists()
+def test_rates_of_one_country_are_told_apart_by_category_and_tax() -> None:
+    rates = (
+        '[{code: gst, percent: "5", country: CA, tax: gst},'
+        ' {code: pst, percent: "7", country: CA, tax: pst, compound: true},'
+        ' {code: books, percent: "0", country: CA, tax: pst, category: books}]'
+    )
+    made = ["seller main: created", *(f"tax rate {code}: created" for code in ("gst", "pst", "books"))]
+    assert catalog(f"tax_rates: {rates}") == made
+    assert list(TaxRate.objects.values_list("code", "category", "tax", "compound").order_by("code")) == [
+        ("books", "books", "pst", False),
+        ("gst", "", "gst", False),
+        ("pst", "", "pst", True),
+    ]
+    assert catalog(f"tax_rates: {rates}") == []
+
+
+def test_a_rate_has_no_code_that_says_why_there_is_no_tax() -> None:
+    with pytest.raises(UnableToLoad, match="exempt says on documents why there is no tax; use another code"):
+        catalog('tax_rates: [{code: exempt, percent: "0", country: DE}]')
+
+
+def test_a_version_says_whether_its_prices_are_with_tax() -> None:
+    catalog()
+    with_tax = CATALOG.replace(
+        "- effective_from: 2026-01-01", "- effective_from: 2026-01-01\n        tax_behavior: inclusive"
+    )
+    assert catalog(with_tax) == ["plan version pro@2: drafted", "plan version pro@2: published"]
+    assert catalog(with_tax) == []
+    assert PlanVersion.objects.get(number=2).tax_behavior == "inclusive"
+
+
+def test_a_wrong_vat_id_is_refused() -> None:
+    catalog()
+    text = "customers: [{key: acme, country: DE, tax_id: DE129274203}]"
+    with pytest.raises(UnableToLoad, match="DE129274203 is not a VAT id of DE") as error:
+        contracts(text)
+    assert faults(error) == [("customers[0].tax_id", "invalid")]
+    with pytest.raises(UnableToLoad, match="DE1 is not a VAT id of DE") as error:
+        catalog("seller: {key: main, country: DE, tax_id: DE1}")
+    assert faults(error) == [("seller.tax_id", "invalid")]
 
 
 def test_contracts_are_loaded_and_approved() -> None:
