@@ -108,7 +108,7 @@ LOOSE = """
 @pytest.mark.sql
 def test_lines_and_closes_that_had_one_rate_of_tax_have_it_in_their_list(empty_databases: dict[str, str]) -> None:
     """Both are facts, whose rows no UPDATE may touch."""
-    migrate(empty_databases, "--database", "default", "billing", "0013")
+    migrate(empty_databases, "--database", "default", "billing", "0014")
     url = empty_databases["DATABASE_URL"]
     with psycopg.connect(url) as connection:
         for table in ("billing_invoiceline", "billing_periodclose"):
@@ -118,7 +118,7 @@ def test_lines_and_closes_that_had_one_rate_of_tax_have_it_in_their_list(empty_d
             " VALUES ('de-vat', 19, 99, 18.81), ('', 0, 5, 0), ('', 0, 0, -18.81)"
         )
         connection.execute("INSERT INTO billing_periodclose (tax_code, tax_percent) VALUES ('de-vat', 19), ('', 0)")
-    migrate(empty_databases, "--database", "default", "billing", "0070")
+    migrate(empty_databases, "--database", "default", "billing", "0015")
     with psycopg.connect(url) as connection:
         lines = connection.execute("SELECT taxes FROM billing_invoiceline ORDER BY id").fetchall()
         closes = connection.execute("SELECT tax FROM billing_periodclose ORDER BY id").fetchall()
@@ -128,7 +128,7 @@ def test_lines_and_closes_that_had_one_rate_of_tax_have_it_in_their_list(empty_d
         [{"code": "", "percent": "0", "base": "0", "amount": "-18.81"}],
     ]
     assert [tax for (tax,) in closes] == [{"rates": [{"code": "de-vat", "percent": "19"}]}, {}]
-    migrate(empty_databases, "--database", "default", "billing", "0013")
+    migrate(empty_databases, "--database", "default", "billing", "0014")
     with psycopg.connect(url) as connection:
         lines = connection.execute("SELECT tax_code FROM billing_invoiceline ORDER BY id").fetchall()
         closes = connection.execute("SELECT tax_code, tax_percent FROM billing_periodclose ORDER BY id").fetchall()

@@ -9,7 +9,7 @@ SQL = Path(__file__).parent / "sql"
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0013_distinct_values")]
+    dependencies = [("billing", "0014_prepaid_grants")]
 
     operations = [
         migrations.AddField(
