@@ -110,7 +110,7 @@ def commitment_faults(
 def _size_faults(path: str, one: CommitmentDraft, contract: Contract) -> Iterator[FieldError]:
     needed, other = ("quantity", "amount") if one.kind == CommitmentKind.QUANTITY else ("amount", "quantity")
     if getattr(one, needed) is None:
-        yield FieldError(f"{path}.{needed}", "missing", f"a commitment of the kind {one.kind} needs its {needed}")
+        yield FieldError(f"{path}.{needed}", "invalid", f"a commitment of the kind {one.kind} needs its {needed}")
     if getattr(one, other) is not None:
         yield FieldError(f"{path}.{other}", "invalid", f"a commitment of the kind {one.kind} has no {other}")
     yield from _money_faults(f"{path}.amount", one.amount, contract)

@@ -274,7 +274,8 @@ def plain_amounts(terms: Mapping[str, Any], currency: str) -> dict[str, Any]:
         elif name == "unit_amounts":
             shown[name] = {key: plain_money(exact(amount), currency) for key, amount in value.items()}
         else:
-            shown[name] = plain_money(value, currency) if name in AMOUNTS and value is not None else plain_number(value)
+            is_money = name in AMOUNTS and value is not None
+            shown[name] = plain_money(exact(value), currency) if is_money else plain_number(value)
     return shown
 
 

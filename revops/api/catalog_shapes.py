@@ -14,6 +14,19 @@ Window = Annotated[
     str | None, Meta(description="A duration in hours, minutes or seconds; null: not set here.", examples=["24h"])
 ]
 PriceNumber = Quantity | UnsetType
+IntervalName = Literal["day", "week", "month", "quarter", "half_year", "year"]
+PriceModel = Literal[
+    "flat",
+    "per_unit",
+    "package",
+    "graduated",
+    "volume",
+    "stairstep",
+    "percentage",
+    "graduated_percentage",
+    "dynamic",
+    "graduated_by_dimension",
+]
 Person = Annotated[
     str | None, Meta(description="`user:ID`, `key:ID` or `operator`; null: nobody has.", examples=["key:3"])
 ]
@@ -105,25 +118,9 @@ class UnitConversion(Shown, kw_only=True):
     rounding: Literal["none", "ceil", "floor", "half_up"]
 
 
-class Price(Shown, kw_only=True):
-    """One way of charging. Of the numbers, those its model uses are there."""
+class Amounts(Shown, kw_only=True):
+    """The numbers of a price: those that are said."""
 
-    key: Key
-    name: str
-    kind: Literal["recurring", "usage", "one_time"]
-    meter: str | None
-    model: Literal[
-        "flat",
-        "per_unit",
-        "package",
-        "graduated",
-        "volume",
-        "stairstep",
-        "percentage",
-        "graduated_percentage",
-        "dynamic",
-        "graduated_by_dimension",
-    ]
     unit_amount: PriceNumber = UNSET
     flat_amount: PriceNumber = UNSET
     package_size: PriceNumber = UNSET
@@ -143,6 +140,16 @@ class Price(Shown, kw_only=True):
     minimum_amount: PriceNumber = UNSET
     maximum_amount: PriceNumber = UNSET
     tiers: list[PriceTier] | UnsetType = UNSET
+
+
+class Price(Amounts, kw_only=True):
+    """One way of charging. Of the numbers, those its model uses are there."""
+
+    key: Key
+    name: str
+    kind: Literal["recurring", "usage", "one_time"]
+    meter: str | None
+    model: PriceModel
     filters: Annotated[
         dict[str, list[Any]] | UnsetType, Meta(description="Only usage with these values of the meter's dimensions.")
     ] = UNSET
@@ -151,6 +158,9 @@ class Price(Shown, kw_only=True):
     combine: Literal["rate_each_bucket", "sum_then_rate"] | UnsetType = UNSET
     tax_category: Annotated[str | UnsetType, Meta(description="Where it has tax rates of its own.")] = UNSET
     billing: Literal["in_arrears", "in_advance"]
+    interval: Annotated[IntervalName | UnsetType, Meta(description="Where it has one of its own, not the plan's.")] = (
+        UNSET
+    )
     prorate: bool
 
 
@@ -165,6 +175,7 @@ class PlanVersion(Shown, kw_only=True):
         Literal["exclusive", "inclusive"],
         Meta(description="Inclusive: tax is taken out of its prices, and the total is the prices."),
     ]
+    trial_days: Annotated[int, Meta(description="Free days at the start of a contract line.")]
     published_at: Instant | None
     submitted_by: Person
     approved_by: Person
@@ -176,7 +187,7 @@ class Plan(Shown, kw_only=True):
 
     key: Key
     name: str
-    interval: Literal["day", "week", "month", "quarter", "half_year", "year"]
+    interval: IntervalName
     tolerance_window: Window
     versions: list[PlanVersion]
 
@@ -202,66 +213,6 @@ class Customer(Shown, kw_only=True):
     billing_address: str
     subjects: Annotated[list[str], Meta(description="The `subject`s of its events, beside its key.")]
     contacts: list[CustomerContact]
-
-
-class ContractLine(Shown, kw_only=True):
-    """One plan version over a range of days."""
-
-    key: Key
-    plan: str
-    version: int
-    quantity: Quantity
-    starts_on: Day = field(name="from")
-    ends_on: Annotated[dt.date | None, Meta(description="The first day that is no longer covered.")] = field(
-        name="until"
-    )
-
-
-class ContractDiscount(Shown, kw_only=True):
-    """Less to pay: on named prices, or (with none named) on all entries of a period."""
-
-    key: Key
-    kind: Literal["percent", "amount"]
-    value: Quantity
-    applies_to: list[str]
-    starts_on: Day = field(name="from")
-    ends_on: Annotated[dt.date | None, Meta(description="The first day it no longer counts.")] = field(name="until")
-
-
-class OneTimeTerm(Shown, kw_only=True):
-    """An amount charged once, or (below zero) a credit."""
-
-    key: Key
-    description: str
-    amount: Quantity
-    on: Day
-    tax_category: Annotated[str | UnsetType, Meta(description="Where it has tax rates of its own.")] = UNSET
-    tax_behavior: Annotated[
-        Literal["inclusive"] | UnsetType, Meta(description="Where the amount has its tax in it.")
-    ] = UNSET
-
-
-class Contract(Shown, kw_only=True):
-    """An agreement with a customer, with the terms that are in force."""
-
-    number: Annotated[str, Meta(description="The contract's number.", examples=["G-1"])]
-    customer: str
-    seller: str
-    status: Literal["draft", "review", "approved"]
-    currency: Currency
-    starts_on: Day
-    ends_on: Annotated[dt.date | None, Meta(description="The first day that is no longer covered; null: no end.")]
-    anchor: Literal["start", "calendar"]
-    payment_terms_days: int
-    purchase_order: str
-    timezone: Annotated[str, Meta(description="Its own, else the customer's, else the seller's.")]
-    tolerance_window: Window
-    revision: Annotated[int, Meta(description="How often its terms have changed since it was approved.")]
-    submitted_by: Person
-    approved_by: Person
-    lines: list[ContractLine]
-    discounts: list[ContractDiscount]
-    one_time: list[OneTimeTerm]
 
 
 class PriceShift(Shown, kw_only=True):
@@ -383,6 +334,7 @@ VERSION = {
     "currency": "USD",
     "effective_from": None,
     "tax_behavior": "exclusive",
+    "trial_days": 0,
     "published_at": "2026-01-01T09:00:00Z",
     "submitted_by": "key:3",
     "approved_by": "user:2",
@@ -434,40 +386,6 @@ CUSTOMER = {
     "billing_address": "Musterweg 1, 10115 Berlin",
     "subjects": ["globex-prod"],
     "contacts": [{"email": "billing@globex.example", "name": "Billing", "receives_invoices": True}],
-}
-
-CONTRACT = {
-    "number": "G-1",
-    "customer": "globex",
-    "seller": "main",
-    "status": "approved",
-    "currency": "USD",
-    "starts_on": "2026-01-01",
-    "ends_on": None,
-    "anchor": "calendar",
-    "payment_terms_days": 30,
-    "purchase_order": "",
-    "timezone": "Europe/Berlin",
-    "tolerance_window": None,
-    "revision": 0,
-    "submitted_by": "key:3",
-    "approved_by": "user:2",
-    "lines": [
-        {"key": "translate", "plan": "translate", "version": 1, "quantity": "1", "from": "2026-01-01", "until": None}
-    ],
-    "discounts": [],
-    "one_time": [],
-}
-
-CONTRACT_DRAFT = {**CONTRACT, "status": "draft", "submitted_by": None, "approved_by": None}
-
-DISCOUNT: dict[str, Any] = {
-    "key": "discount-1",
-    "kind": "percent",
-    "value": "10",
-    "applies_to": [],
-    "from": "2026-03-01",
-    "until": None,
 }
 
 MIGRATION = {

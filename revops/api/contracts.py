@@ -6,21 +6,23 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.urls import path
 from msgspec import Meta
 from rest_framework.request import Request
 
 from catalog.auditing import Actor
-from catalog.models import Seller, TaxBehavior
+from catalog.models import Seller
 from catalog.pricing import FieldError
 from contracts import lifecycle
 from contracts.drafts import terms_of
-from contracts.models import Contract, ContractLine, Discount, DiscountKind, OneTimeTerm
-from revops.api import catalog_shapes as shapes
+from contracts.models import Contract, ContractLine
+from contracts.queries import terms_in_force
+from revops.api import contract_shapes as shapes
 from revops.api.calls import Document, call
-from revops.api.catalog import plain_money, plain_number, window
+from revops.api.catalog import window
+from revops.api.contract_terms import terms_json
 from revops.api.paging import Page
 from revops.api.problems import Problem
 from revops.api.shapes import Paged
@@ -54,28 +56,22 @@ class ContractShelf(Shelf):
     filters = {"customer": "customer__key", "status": "status", "currency": "currency", "seller": "seller__key"}
 
     def rows(self) -> QuerySet[Contract]:
-        lines = ContractLine.objects.filter(superseded_at__isnull=True).select_related("plan_version__plan")
-        return Contract.objects.select_related("customer", "seller").prefetch_related(
-            Prefetch("lines", lines),
-            Prefetch("discounts", Discount.objects.filter(superseded_at__isnull=True)),
-            Prefetch("one_time_terms", OneTimeTerm.objects.filter(superseded_at__isnull=True)),
-        )
+        return Contract.objects.select_related("customer", "seller").prefetch_related(*terms_in_force())
 
     def render(self, row: Contract) -> dict[str, Any]:
-        names = ("status", "currency", "starts_on", "ends_on", "anchor", "payment_terms_days", "purchase_order")
+        names = ("status", "currency", "starts_on", "ends_on", "anchor", "bill_day", "payment_terms_days")
         return {
             "number": row.number,
             "customer": row.customer.key,
             "seller": row.seller.key,
             **{name: getattr(row, name) for name in names},
+            "purchase_order": row.purchase_order,
             "timezone": row.timezone_name(),
             "tolerance_window": window(row.tolerance_window),
             "revision": row.revision,
             "submitted_by": row.submitted_by or None,
             "approved_by": row.approved_by or None,
-            "lines": [line_json(line) for line in row.lines.all()],
-            "discounts": [discount_json(discount, row.currency) for discount in row.discounts.all()],
-            "one_time": [term_json(term, row.currency) for term in row.one_time_terms.all()],
+            **terms_json(row),
         }
 
     def said(self, row: Contract) -> dict[str, Any]:
@@ -231,8 +227,8 @@ class AmendContract(ContractShelf):
     )
     def post(self, request: Request, number: ContractNumber, sent: AmendmentWords) -> HttpResponse:
         """The lists that are named are replaced whole; what they say as before stays as it was, and a line that names
-        no version keeps the one it stands on. It may reach back: what that changes in closed periods is adjusted on
-        the next invoice.
+        no version keeps the one it stands on. Overrides go with their lines. It may reach back: what that changes in
+        closed periods is adjusted on the next invoice.
         """
 
         def change(row: Contract, at: dt.datetime, by: Actor) -> None:
@@ -282,37 +278,6 @@ def demand_seller() -> Seller:
     if seller is None:
         raise refusal([FieldError("seller", "missing", NO_SELLER)], conflict=True)
     return seller
-
-
-def line_json(line: ContractLine) -> dict[str, Any]:
-    return {
-        "key": line.key,
-        "plan": line.plan_version.plan.key,
-        "version": line.plan_version.number,
-        "quantity": plain_number(line.quantity),
-        "from": line.starts_on,
-        "until": line.ends_on,
-    }
-
-
-def term_json(term: OneTimeTerm, currency: str) -> dict[str, Any]:
-    amount = plain_money(term.amount, currency)
-    said = {"key": term.key, "description": term.description, "amount": amount, "on": term.on}
-    if term.tax_category:
-        said["tax_category"] = term.tax_category
-    return said if term.tax_behavior == TaxBehavior.EXCLUSIVE else {**said, "tax_behavior": term.tax_behavior}
-
-
-def discount_json(discount: Discount, currency: str) -> dict[str, Any]:
-    is_money = discount.kind == DiscountKind.AMOUNT
-    return {
-        "key": discount.key,
-        "kind": discount.kind,
-        "value": plain_money(discount.value, currency) if is_money else plain_number(discount.value),
-        "applies_to": discount.applies_to,
-        "from": discount.starts_on,
-        "until": discount.ends_on,
-    }
 
 
 # A contract's number is whatever it is on paper, and may hold slashes.

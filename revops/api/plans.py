@@ -143,6 +143,7 @@ def version_json(version: PlanVersion) -> dict[str, Any]:
         "currency": version.currency,
         "effective_from": version.effective_from,
         "tax_behavior": version.tax_behavior,
+        "trial_days": version.trial_days,
         "published_at": version.published_at,
         "submitted_by": version.submitted_by or None,
         "approved_by": version.approved_by or None,
@@ -153,9 +154,8 @@ def version_json(version: PlanVersion) -> dict[str, Any]:
 def price_json(price: Price, currency: str) -> dict[str, Any]:
     terms = plain_amounts(price.terms(), currency)
     about = {"key": price.key, "name": price.name, "kind": price.kind, "meter": price.meter and price.meter.key}
-    taken = {
-        name: found for name in ("filters", "dimension", "window", "tax_category") if (found := getattr(price, name))
-    }
+    names = ("filters", "dimension", "window", "tax_category", "interval")
+    taken = {name: found for name in names if (found := getattr(price, name))}
     if price.window:
         taken["combine"] = price.combine
     return {**about, **terms, **taken, "billing": price.billing, "prorate": price.prorate}

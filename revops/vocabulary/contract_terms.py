@@ -158,14 +158,14 @@ def discounts(words: Sequence[DiscountWords], contract: Contract) -> list[Discou
 
 
 def overrides(words: Sequence[LineWords], contract: Contract) -> list[OverrideDraft]:
-    """The overrides of lines, over the days of their line."""
+    """The overrides of lines; without days of their own, over those of their line."""
     return [
         OverrideDraft(
             line=line.key or Key(line.plan),
             price=one.price,
             terms=as_stored({"model": one.model, **one.arithmetic()} if one.model else one.arithmetic()),
-            starts_on=line.from_ or contract.starts_on,
-            ends_on=line.until,
+            starts_on=one.from_ or line.from_ or contract.starts_on,
+            ends_on=one.until or line.until,
         )
         for line in words
         for one in line.overrides or ()

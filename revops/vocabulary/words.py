@@ -213,7 +213,9 @@ class OverrideWords(ArithmeticWords):
 
     price: Key
     model: str | None = None
-    later: ClassVar = not_yet("from", "until", "interval", "billing", "prorate", "filters", "meter", "name")
+    from_: dt.date | None = field(default=None, metadata={"word": "from"})
+    until: dt.date | None = None
+    later: ClassVar = not_yet("interval", "billing", "prorate", "filters", "meter", "name")
 
 
 def _present(found: dict[str, Any]) -> dict[str, Any]:
@@ -298,7 +300,7 @@ class CommitmentWords:
     kind: Literal["minimum", "quantity", "prepaid", "cap"]
     amount: Decimal | None = None
     quantity: Decimal | None = None
-    interval: IntervalWord | Literal["term"] | None = None
+    interval: Literal[IntervalWord, "term"] | None = None
     overage_factor: Decimal | None = None
     true_up: bool | None = None
     prorate: bool | None = None

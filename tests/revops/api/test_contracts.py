@@ -7,8 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from contracts.models import Contract, ContractStatus, Customer, CustomerAlias
+from revops.api.contracts import ContractList, ContractShelf
 
 from .conftest import Api, Company, event
 from .test_catalog_writing import fault
@@ -24,9 +27,35 @@ GLOBEX = {
 TERMS: dict[str, Any] = {
     "lines": [{"plan": "pro", "quantity": "2", "until": "2026-07-01"}],
     "discounts": [{"kind": "percent", "value": "10", "applies_to": ["base"], "until": "2026-03-01"}],
+    "commitments": [{"kind": "minimum", "amount": "50", "interval": "quarter", "true_up": False}],
+    "credits": [{"kind": "promotional", "amount": "12.5", "expires_on": "2026-06-01", "name": "Welcome"}],
     "one_time": [{"key": "setup", "description": "Setup", "amount": "25.50", "on": "2026-01-15"}],
 }
 G_1 = {"number": "G/2026-1", "customer": "globex", "starts_on": "2026-01-15", "ends_on": "2027-01-15", **TERMS}
+EVERYTHING: dict[str, Any] = {
+    "bill_day": 5,
+    "lines": [
+        {
+            "plan": "pro", "until": "2026-07-01", "trial_days": 14,
+            "overrides": [{"price": "tokens", "unit_amount": "0.005", "minimum_amount": "3"}],
+        },
+        {
+            "plan": "pro", "from": "2026-07-01", "uplift_percent": "3.5",
+            "overrides": [
+                {"price": "tokens", "model": "graduated", "from": "2026-08-01", "until": "2026-09-01",
+                 "tiers": [{"up_to": "100", "unit_amount": "0.01"}, {"unit_amount": "0.004"}]},
+                {"price": "base", "flat_amount": "12"},
+            ],
+        },
+    ],
+    "discounts": [{"kind": "quantity", "value": "100", "applies_to": ["tokens"], "total": "40"}],
+    "commitments": [
+        {"kind": "minimum", "amount": "1200", "interval": "year", "overage_factor": "1.25"},
+        {"kind": "quantity", "quantity": "5000", "applies_to": ["tokens"], "prorate": False},
+        {"kind": "cap", "amount": "900", "interval": "term", "from": "2026-02-01", "until": "2026-12-01"},
+    ],
+    "credits": [{"kind": "prepaid", "amount": "100", "priority": 2, "applies_to": ["base"], "from": "2026-02-01"}],
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -121,18 +150,74 @@ def test_a_contract_is_drafted_in_the_words_of_a_file_and_read_back(draft: Api) 
     read = draft.get("contracts/G/2026-1").json
     assert read == {
         "number": "G/2026-1", "customer": "globex", "seller": "main", "status": "draft", "currency": "USD",
-        "starts_on": "2026-01-15", "ends_on": "2027-01-15", "anchor": "start", "payment_terms_days": 30,
+        "starts_on": "2026-01-15", "ends_on": "2027-01-15", "anchor": "start", "bill_day": None,
+        "payment_terms_days": 30,
         "purchase_order": "", "timezone": "Europe/Berlin", "tolerance_window": None, "revision": 0,
         "submitted_by": None, "approved_by": None,
         "lines": [
-            {"key": "pro", "plan": "pro", "version": 1, "quantity": "2", "from": "2026-01-15", "until": "2026-07-01"}
+            {"key": "pro", "plan": "pro", "version": 1, "quantity": "2", "from": "2026-01-15", "until": "2026-07-01",
+             "uplift_percent": "0", "trial_days": None, "overrides": []}
         ],
         "discounts": [
-            {"key": "discount-1", "kind": "percent", "value": "10", "applies_to": ["base"], "from": "2026-01-15",
-             "until": "2026-03-01"}
+            {"key": "discount-1", "kind": "percent", "value": "10", "total": None, "applies_to": ["base"],
+             "from": "2026-01-15", "until": "2026-03-01"}
+        ],
+        "commitments": [
+            {"key": "commitment-1", "kind": "minimum", "amount": "50.00", "quantity": None, "interval": "quarter",
+             "overage_factor": None, "true_up": False, "prorate": True, "applies_to": [], "from": "2026-01-15",
+             "until": None}
+        ],
+        "credits": [
+            {"key": "credit-1", "name": "Welcome", "kind": "promotional", "amount": "12.50", "priority": 1,
+             "applies_to": [], "from": "2026-01-15", "expires_on": "2026-06-01"}
         ],
         "one_time": [{"key": "setup", "description": "Setup", "amount": "25.50", "on": "2026-01-15"}],
     }  # fmt: skip
+
+
+def test_every_term_is_read_as_it_was_sent_and_may_be_sent_again(draft: Api, other: Api) -> None:
+    made = draft.call("PATCH", "contracts/G/2026-1", EVERYTHING).json
+    first, second = made["lines"]
+    assert (made["bill_day"], first["trial_days"], second["uplift_percent"]) == (5, 14, "3.5")
+    assert first["overrides"] == [
+        {"price": "tokens", "unit_amount": "0.005", "minimum_amount": "3.00", "from": "2026-01-15",
+         "until": "2026-07-01"},
+    ]  # fmt: skip
+    assert second["overrides"] == [
+        {"price": "base", "flat_amount": "12.00", "from": "2026-07-01", "until": None},
+        {"price": "tokens", "model": "graduated", "from": "2026-08-01", "until": "2026-09-01",
+         "tiers": [{"up_to": "100", "unit_amount": "0.01"}, {"up_to": None, "unit_amount": "0.004"}]},
+    ]  # fmt: skip
+    [discount], commitments, [credit] = made["discounts"], made["commitments"], made["credits"]
+    assert (discount["kind"], discount["value"], discount["total"]) == ("quantity", "100", "40.00")
+    assert [(one["kind"], one["amount"], one["quantity"], one["interval"]) for one in commitments] == [
+        ("minimum", "1200.00", None, "year"), ("quantity", None, "5000", None), ("cap", "900.00", None, "term"),
+    ]  # fmt: skip
+    assert (commitments[0]["overage_factor"], commitments[1]["prorate"]) == ("1.25", False)
+    assert (credit["kind"], credit["amount"], credit["priority"], credit["from"]) == (
+        "prepaid", "100.00", 2, "2026-02-01",
+    )  # fmt: skip
+    other.post("contracts/G/2026-1/submit")
+    assert draft.post("contracts/G/2026-1/approve").json["status"] == "approved"
+    lists = {name: made[name] for name in ("lines", "discounts", "commitments", "credits", "one_time")}
+    again = draft.post("contracts/G/2026-1/amend", lists).json
+    assert (again["revision"], {name: again[name] for name in lists}) == (0, lists)
+
+
+def test_a_change_of_one_word_of_a_draft_leaves_its_overrides_alone(draft: Api) -> None:
+    before = draft.call("PATCH", "contracts/G/2026-1", EVERYTHING).json
+    assert draft.call("PATCH", "contracts/G/2026-1", {"purchase_order": "PO-1"}).json == {
+        **before, "purchase_order": "PO-1",
+    }  # fmt: skip
+
+
+def test_a_list_of_contracts_takes_as_many_queries_for_many_terms_as_for_one(draft: Api) -> None:
+    with CaptureQueriesContext(connection) as few:
+        [ContractShelf.render(ContractList(), row) for row in ContractList().rows()]
+    draft.call("PATCH", "contracts/G/2026-1", EVERYTHING)
+    with CaptureQueriesContext(connection) as many:
+        [ContractShelf.render(ContractList(), row) for row in ContractList().rows()]
+    assert len(many) == len(few)
 
 
 def test_all_of_a_draft_changes_and_what_is_not_named_stays(draft: Api) -> None:
@@ -232,6 +317,10 @@ def test_an_end_needs_a_day_and_a_reason(api: Api, company: Company) -> None:
         ({"payment_terms_days": -1}, "payment_terms_days", "invalid"),
         ({"discounts": [{"kind": "percent", "value": "101"}]}, "discounts[0].value", "invalid"),
         ({"discounts": [{"kind": "amount", "value": "1" * 19}]}, "discounts[0].value", "invalid"),
+        ({"commitments": [{"kind": "minimum"}]}, "commitments[0].amount", "invalid"),
+        ({"credits": [{"kind": "prepaid", "amount": "0"}]}, "credits[0].amount", "invalid"),
+        ({"bill_day": 32}, "bill_day", "invalid"),
+        ({"lines": [{"plan": "pro", "overrides": [{"price": "x"}]}]}, "overrides[0].price", "unknown"),
         ({"discounts": [{"kind": "gift", "value": "1"}]}, "discounts[0].kind", "invalid"),
         ({"one_time": [{**TERMS["one_time"][0], "amount": "1" * 21}]}, "one_time[0].amount", "invalid"),
         ({"one_time": [{**TERMS["one_time"][0], "description": "x" * 201}]}, "one_time[0].description", "invalid"),
