@@ -15,6 +15,7 @@ from catalog.money import minor_places, quantize
 from catalog.periods import known_zones
 from catalog.pricing import FieldError
 from contracts.drafts import LineDraft, OneTimeDraft, TermsDraft
+from contracts.extending import LONGEST_NOTICE, LONGEST_RENEWAL, Renewal
 from contracts.models import Contract, ContractLine
 from contracts.term_checks import commitment_faults, discount_faults, grant_faults, override_faults
 
@@ -133,6 +134,19 @@ def _contract_faults(contract: Contract) -> Iterator[FieldError]:
         yield FieldError("timezone", "invalid", detail)
     if contract.bill_day is not None and (contract.anchor != "start" or not 1 <= contract.bill_day <= 31):
         yield FieldError("bill_day", "invalid", "a bill day is 1 to 31, and a calendar contract has none")
+    if contract.renewal_auto and contract.ends_on is None:
+        detail = "a contract without an end runs on by itself; only one that ends renews"
+        yield FieldError("renewal.auto", "invalid", detail)
+    yield from renewal_faults(Renewal.of(contract), "renewal.")
+
+
+def renewal_faults(renewal: Renewal, path: str) -> Iterator[FieldError]:
+    if not 1 <= renewal.months <= LONGEST_RENEWAL:
+        yield FieldError(f"{path}months", "invalid", f"a renewal is for 1 to {LONGEST_RENEWAL} months")
+    if not 0 <= renewal.notice_days <= LONGEST_NOTICE:
+        yield FieldError(f"{path}notice_days", "invalid", f"the notice is 0 to {LONGEST_NOTICE:,} days before the end")
+    if renewal.uplift_percent <= -100:
+        yield FieldError(f"{path}uplift_percent", "invalid", "an uplift is above -100 percent")
 
 
 def _line_faults(contract: Contract, lines: Sequence[LineDraft]) -> Iterator[FieldError]:

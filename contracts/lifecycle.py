@@ -24,7 +24,7 @@ from catalog.models import Plan, PlanVersion, TaxBehavior
 from catalog.periods import local_date
 from catalog.pricing import FieldError
 from catalog.publishing import OPERATOR
-from contracts.checking import Surroundings, faults
+from contracts.checking import Surroundings, faults, renewal_faults
 from contracts.drafts import (
     KINDS,
     SINGULAR,
@@ -35,6 +35,7 @@ from contracts.drafts import (
     terms_draft,
     terms_of,
 )
+from contracts.extending import RENEWAL_COLUMNS, Renewal, extended, next_end, runs_to_end
 from contracts.models import Contract, ContractStatus, CreditGrant, Customer
 
 # What the database refuses in terms of any contract, a draft's too.
@@ -190,11 +191,15 @@ def amend(
     at: dt.datetime,
     by: Actor = None,
     reason: str = "",
+    renewal: Renewal | None = None,
     **kinds: Sequence[Any] | None,
 ) -> Contract:
-    """Replace the lists of terms that are named, as in `discounts=[...]`. Raises UnableToAmend."""
+    """Replace the lists of terms that are named, as in `discounts=[...]`, and how it renews. Raises UnableToAmend."""
 
     def amended(locked: Contract, terms: TermsDraft) -> TermsDraft:
+        if renewal is not None:
+            _demand_time_to_renew(locked, renewal, at)
+            renewal.put(locked)
         named = {name: given for name, given in kinds.items() if given is not None}
         return terms_draft(**{**dict(terms.each()), **named})
 
@@ -285,21 +290,81 @@ _OF_GRANT = re.compile(r"^credits\[\d+\]\.")
 
 
 def end(contract: Contract, on: dt.date, *, at: dt.datetime, by: Actor = None, reason: str = "") -> Contract:
-    """Let the contract end: `on` is the first day out, and its lines end with it.
+    """Let the contract end: `on` is the first day out, and its lines end with it. It no longer renews by itself.
 
     A day that has passed takes back what was billed after it. A later end than before is an extension; it must be
-    agreed before the contract has ended, because its last period is closed then. Raises UnableToAmend.
+    agreed before the contract has ended, because its last period is closed then, and changes nothing about how it
+    renews. Raises UnableToAmend.
     """
 
     def ended(locked: Contract, terms: TermsDraft) -> TermsDraft:
         before, locked.ends_on = locked.ends_on, on
-        if before is not None and before < on and local_date(at, ZoneInfo(locked.timezone_name())) >= before:
+        if before is None or before >= on:
+            locked.renewal_auto = False
+        elif _is_over(locked, before, at):
             detail = f"{locked} ended on {before} and cannot run on; sign another contract"
             raise UnableToAmend([FieldError("ends_on", "ended", detail)])
         lines = [line for line in terms.lines if line.starts_on < on]
         return replace(terms, lines=tuple(_ending(line, before, on) for line in lines))
 
     return _amend(contract, ended, Signature(at, by, reason or said(f"Ended on {on}", by)))
+
+
+def renew(
+    contract: Contract,
+    *,
+    at: dt.datetime,
+    by: Actor = None,
+    months: int | None = None,
+    uplift_percent: Decimal | None = None,
+    reason: str = "",
+) -> Contract:
+    """Let the contract run on past its end, for as long and at the uplift it agrees unless told. Raises UnableToAmend.
+
+    It must be agreed before the contract has ended; one that renews by itself may be late.
+    """
+
+    def run_on(locked: Contract, terms: TermsDraft) -> TermsDraft:
+        return renewed(locked, terms, at, months, uplift_percent)
+
+    return _amend(contract, run_on, Signature(at, by, reason or said("Renewed", by)))
+
+
+def renewed(
+    contract: Contract,
+    terms: TermsDraft,
+    at: dt.datetime,
+    months: int | None = None,
+    uplift_percent: Decimal | None = None,
+) -> TermsDraft:
+    """The terms after one renewal; moves the end of the row, which is not stored. Raises UnableToAmend."""
+    before = contract.ends_on
+    if before is None:
+        detail = f"{contract} runs without an end, so there is nothing to renew"
+        raise UnableToAmend([FieldError("ends_on", "missing", detail)])
+    if not contract.renewal_auto and _is_over(contract, before, at):
+        detail = f"{contract} ended on {before} and cannot be renewed; sign another contract"
+        raise UnableToAmend([FieldError("ends_on", "ended", detail)])
+    if not any(runs_to_end(line, before) for line in terms.lines):
+        detail = f"no line of {contract} runs to its end on {before}, so nothing would run on; amend its lines first"
+        raise UnableToAmend([FieldError("lines", "ended", detail)])
+    agreed = Renewal.of(contract)
+    months = agreed.months if months is None else months
+    uplift = agreed.uplift_percent if uplift_percent is None else uplift_percent
+    if errors := list(renewal_faults(replace(agreed, months=months, uplift_percent=uplift), "")):
+        raise UnableToAmend(errors)
+    contract.ends_on = next_end(contract, months)
+    return extended(terms, before, contract.ends_on, uplift)
+
+
+def _demand_time_to_renew(contract: Contract, renewal: Renewal, at: dt.datetime) -> None:
+    if renewal.auto and contract.ends_on is not None and _is_over(contract, contract.ends_on, at):
+        detail = f"{contract} ended on {contract.ends_on} and no longer renews; sign another contract"
+        raise UnableToAmend([FieldError("renewal.auto", "ended", detail)])
+
+
+def _is_over(contract: Contract, end: dt.date, at: dt.datetime) -> bool:
+    return local_date(at, ZoneInfo(contract.timezone_name())) >= end
 
 
 def _ending(line: LineDraft, before: dt.date | None, on: dt.date) -> LineDraft:
@@ -311,7 +376,7 @@ def _ending(line: LineDraft, before: dt.date | None, on: dt.date) -> LineDraft:
 def _amend(contract: Contract, change: Callable[[Contract, TermsDraft], TermsDraft], signature: Signature) -> Contract:
     def step(locked: Contract) -> None:
         demand_approved(locked)
-        before, ended_on = terms_of(locked), locked.ends_on
+        before, ended_on, renews = terms_of(locked), locked.ends_on, Renewal.of(locked)
         after = change(locked, before)
         if errors := faults(locked, after):
             raise UnableToAmend(errors)
@@ -320,8 +385,8 @@ def _amend(contract: Contract, change: Callable[[Contract, TermsDraft], TermsDra
             for name, wanted in after.each()
         ]
         changed.append(locked.ends_on != ended_on)
-        if any(changed):
-            locked.revision += 1
+        locked.revision += any(changed)
+        if any(changed) or Renewal.of(locked) != renews:
             _save(locked, signature)
 
     return _step(contract, step)
@@ -365,7 +430,7 @@ def _step(contract: Contract, step: Callable[[Contract], None]) -> Contract:
     with transaction.atomic():
         locked = _locked(contract)
         step(locked)
-    for name in ("status", "revision", "ends_on", "submitted_by", "approved_by"):
+    for name in ("status", "revision", "ends_on", "submitted_by", "approved_by", *RENEWAL_COLUMNS):
         setattr(contract, name, getattr(locked, name))
     return contract
 

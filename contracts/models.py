@@ -121,6 +121,19 @@ class Contract(models.Model):
     tolerance_window = models.DurationField(null=True, blank=True, help_text="Empty: the plan's, else the seller's.")
     payment_terms_days = models.PositiveSmallIntegerField("days to pay", default=30)
     purchase_order = models.CharField(max_length=80, blank=True)
+    renewal_auto = models.BooleanField(
+        "renews by itself", default=False, help_text="At its end, unless it is cancelled before the notice day."
+    )
+    renewal_months = models.PositiveSmallIntegerField(
+        "renewed for", default=12, validators=[MinValueValidator(1), MaxValueValidator(120)], help_text="Months."
+    )
+    renewal_notice_days = models.PositiveSmallIntegerField(
+        "notice", default=30, validators=[MaxValueValidator(1000)], help_text="So many days before its end it renews."
+    )
+    renewal_uplift_percent = models.DecimalField(
+        "uplift at renewal", max_digits=12, decimal_places=6, default=Decimal(0),
+        validators=[MinValueValidator(Decimal(-100))], help_text="Percent on all prices, on top of earlier ones.",
+    )  # fmt: skip
     submitted_by = models.CharField(max_length=80, blank=True, editable=False, help_text="user:ID, key:ID or operator.")
     approved_by = models.CharField(max_length=80, blank=True, editable=False, help_text="Another than submitted it.")
     revision = models.PositiveIntegerField(
@@ -141,7 +154,15 @@ class Contract(models.Model):
                 name="contract_bill_day",
                 violation_error_message="A bill day is 1 to 31; a calendar contract has none.",
             ),
+            models.CheckConstraint(
+                condition=Q(renewal_auto=False) | Q(ends_on__isnull=False, renewal_months__gte=1),
+                name="contract_renews_at_its_end",
+                violation_error_message="Only a contract that ends renews by itself, and for a month or more.",
+            ),
             models.CheckConstraint(condition=two_persons(), name="contract_two_persons"),
+        ]
+        indexes = [
+            models.Index(fields=["ends_on"], condition=Q(status=ContractStatus.APPROVED), name="contract_approved_ends")
         ]
         permissions = [
             ("submit_contract", "Can submit a contract for approval"),
@@ -149,6 +170,7 @@ class Contract(models.Model):
             ("amend_contract", "Can amend a contract"),
             ("end_contract", "Can end a contract"),
             ("migrate_contract", "Can move contracts to another version of their plan"),
+            ("renew_contract", "Can renew a contract"),
         ]
 
     def __str__(self) -> str:

@@ -11,21 +11,14 @@ from collections.abc import Sequence
 from django.db import transaction
 from django.db.models import QuerySet
 
-from catalog.auditing import Actor, save_signed, sign
+from catalog.auditing import Actor
 from catalog.models import PlanVersion
 from catalog.pricing import FieldError
 from contracts.checking import Surroundings, faults
-from contracts.drafts import TermsDraft, terms_by_contract
-from contracts.lifecycle import (
-    Signature,
-    UnableToAmend,
-    demand_approved,
-    difference,
-    replace_rows,
-    said,
-    terms_on,
-)
-from contracts.models import Contract, ContractLine, Customer
+from contracts.drafts import terms_by_contract
+from contracts.lifecycle import Signature, UnableToAmend, demand_approved, said, terms_on
+from contracts.models import Contract, ContractLine
+from contracts.together import Changes, locked_together, store_together
 
 
 def move_all(
@@ -36,11 +29,11 @@ def move_all(
     Raises UnableToAmend, with paths as in `contracts[3].lines[0].version`.
     """
     with transaction.atomic():
-        found = _locked_all(contracts)
+        found = locked_together(contracts)
         moved, errors = _moves(found, version, on)
         if errors:
             raise UnableToAmend(errors)
-        _store_lines(moved, Signature(at, by, said(f"Moved to {version} on {on}", by)))
+        store_together(moved, Signature(at, by, said(f"Moved to {version} on {on}", by)))
     return found
 
 
@@ -62,14 +55,11 @@ def movable(version: PlanVersion, on: dt.date) -> QuerySet[Contract]:
     return rows.exclude(ends_on__lte=on)
 
 
-Moves = list[tuple[Contract, TermsDraft]]
-
-
-def _moves(contracts: Sequence[Contract], version: PlanVersion, on: dt.date) -> tuple[Moves, list[FieldError]]:
+def _moves(contracts: Sequence[Contract], version: PlanVersion, on: dt.date) -> tuple[Changes, list[FieldError]]:
     """The contracts with the terms each would have, and what is in the way of the others."""
     terms, surroundings = terms_by_contract(contracts), Surroundings()
     surroundings.read({contract.customer_id for contract in contracts})
-    moved: Moves = []
+    moved: Changes = []
     errors: list[FieldError] = []
     for index, contract in enumerate(contracts):
         try:
@@ -83,26 +73,3 @@ def _moves(contracts: Sequence[Contract], version: PlanVersion, on: dt.date) -> 
             surroundings.amend(contract, after)
             moved.append((contract, after))
     return moved, errors
-
-
-def _store_lines(moved: Moves, signature: Signature) -> None:
-    rows: dict[int, list[ContractLine]] = {contract.pk: [] for contract, _ in moved}
-    for row in ContractLine.objects.in_force().filter(contract__in=list(rows)).select_related("plan_version__plan"):
-        rows[row.contract_id].append(row)
-    changes = [difference(contract, rows[contract.pk], terms.lines) for contract, terms in moved]
-    replace_rows([row for gone, _ in changes for row in gone], [row for _, new in changes for row in new], signature)
-    for contract, _ in moved:
-        contract.revision += 1
-        sign(contract, signature.at, signature.by, signature.reason)
-    save_signed([contract for contract, _ in moved], ["revision"])
-
-
-def _locked_all(contracts: Sequence[int]) -> list[Contract]:
-    """The rows and their customers under lock, in the order of the ids; the locks are taken in that of the keys."""
-    rows = Contract.objects.select_for_update(of=("self",), no_key=True).select_related("seller")
-    found = {row.pk: row for row in rows.filter(pk__in=contracts).order_by("pk")}
-    customers = Customer.objects.select_for_update(no_key=True).order_by("pk")
-    by_key = {row.pk: row for row in customers.filter(pk__in={row.customer_id for row in found.values()})}
-    for row in found.values():
-        row.customer = by_key[row.customer_id]
-    return [found[pk] for pk in contracts if pk in found]

@@ -41,6 +41,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "catalog.submit_planversion", "catalog.retire_planversion",
         "contracts.submit_contract", "contracts.amend_contract", "contracts.end_contract",
         "contracts.migrate_contract",
+        "contracts.renew_contract",
         "billing.correct_event", "quarantine.propose_resolution", "quarantine.release_resolution",
     ),
     FINANCE: (
@@ -53,7 +54,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     SALES: (
         "catalog.view_*", "contracts.view_*", "billing.view_invoice", "billing.view_invoiceline",
         *edits("contracts", "customer", "customeralias", "contact", "contract", "contractline", "discount",
-               "onetimeterm"),
+               "onetimeterm", "priceoverride", "commitment", "creditgrant"),
         "contracts.submit_contract",
     ),
     ENGINEERING: (
@@ -80,6 +81,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
         "contracts.change_customer", "contracts.change_contract", "contracts.submit_contract",
         "contracts.approve_contract", "contracts.amend_contract", "contracts.end_contract",
         "contracts.migrate_contract",
+        "contracts.renew_contract",
     ),
     "billing:read": ("billing.view_invoice",),
     "billing:write": ("billing.issue_invoice", "billing.void_invoice"),

@@ -1,4 +1,4 @@
-"""The bill run: close what is due, for many contracts at once.
+"""The bill run: close what is due, for many contracts at once. What renews by itself is renewed before.
 
 Contracts are worked through in chunks. A chunk is one transaction: its contracts are locked in the order of their ids,
 everything is read in a fixed number of queries, rated without a query, and written in bulk. A contract that cannot be
@@ -31,11 +31,13 @@ from catalog.auditing import Actor, name_of
 from catalog.periods import Period
 from contracts.models import Contract
 from contracts.queries import PriceBook, agreements, for_rating
+from contracts.renewing import due, renew_due
 from contracts.terms import Agreement
 
 log = logging.getLogger(__name__)
 
 CHUNK = 200
+Progress = Callable[[int, int], None]
 
 
 @dataclass
@@ -75,15 +77,31 @@ def run(
     customers: Sequence[str] | None = None,
     dry_run: bool = False,
     by: Actor = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> RunResult:
     """Close every period that is due at an instant, with all use known now. A second run does nothing.
 
-    `customers` limits it to some, by key. `dry_run` writes nothing and shows the documents as drafts. `by` started it:
-    a person, or nobody but the schedule. `progress` is told after each chunk how many contracts are done, of how many.
+    Contracts that renew by themselves and are due are renewed first. `customers` limits it to some, by key. `dry_run`
+    writes nothing and shows the documents as drafts. `by` started it: a person, or nobody but the schedule. `progress`
+    is told after each chunk how many contracts are done, of how many.
     """
+    if not dry_run or not due(at, customers):
+        return _run(at, customers, by, progress, dry_run=dry_run)
+    with transaction.atomic():  # what it renews goes again
+        result = _run(at, customers, by, progress, dry_run=True)
+        transaction.set_rollback(True)
+    return result
+
+
+def _run(
+    at: dt.datetime, customers: Sequence[str] | None, by: Actor, progress: Progress | None, *, dry_run: bool
+) -> RunResult:
     result = RunResult(at, name_of(by))
-    contracts = Contract.objects.approved()
+    runner = f"bill run, started by {result.by}" if result.by else "bill run"
+    unrenewed = renew_due(at, customers=customers, by=runner)
+    result.failures += [{"contract": one.number, "error": one.error} for one in unrenewed]
+    # What has ended and was to run on is not closed as if it had only ended.
+    contracts = Contract.objects.approved().exclude(pk__in=[one.contract for one in unrenewed if one.is_over])
     if customers is not None:
         contracts = contracts.filter(customer__key__in=customers)
     ids = list(contracts.order_by("pk").values_list("pk", flat=True))

@@ -100,6 +100,15 @@ class OneTimeTerm(Shown, kw_only=True):
     ] = UNSET
 
 
+class ContractRenewal(Shown, kw_only=True):
+    """How it runs on at its end. `auto`: by itself, unless it is cancelled before the notice day."""
+
+    auto: bool
+    months: int
+    notice_days: Annotated[int, Meta(description="So many days before its end it renews.")]
+    uplift_percent: Annotated[Quantity, Meta(description="On all prices, on top of earlier uplifts.")]
+
+
 class Contract(Shown, kw_only=True):
     """An agreement with a customer, with the terms that are in force."""
 
@@ -118,6 +127,7 @@ class Contract(Shown, kw_only=True):
     purchase_order: str
     timezone: Annotated[str, Meta(description="Its own, else the customer's, else the seller's.")]
     tolerance_window: Window
+    renewal: ContractRenewal
     revision: Annotated[int, Meta(description="How often its terms have changed since it was approved.")]
     submitted_by: Person
     approved_by: Person
@@ -189,6 +199,7 @@ CONTRACT: dict[str, Any] = {
     "purchase_order": "",
     "timezone": "Europe/Berlin",
     "tolerance_window": None,
+    "renewal": {"auto": False, "months": 12, "notice_days": 30, "uplift_percent": "0"},
     "revision": 0,
     "submitted_by": "key:3",
     "approved_by": "user:2",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
 from catalog.models import TaxBehavior
+from contracts.extending import Renewal
 from contracts.models import (
     Commitment,
     Contract,
@@ -33,6 +35,11 @@ def terms_json(contract: Contract) -> dict[str, Any]:
         "credits": [credit_json(one, currency) for one in contract.credits.all()],
         "one_time": [one_time_json(term, currency) for term in contract.one_time_terms.all()],
     }
+
+
+def renewal_json(contract: Contract) -> dict[str, Any]:
+    agreed = Renewal.of(contract)
+    return {**asdict(agreed), "uplift_percent": plain_number(agreed.uplift_percent)}
 
 
 def overrides_of(

@@ -1,4 +1,4 @@
-"""Contracts: drafted, submitted, approved by another, amended and ended."""
+"""Contracts: drafted, submitted, approved by another, amended, renewed and ended."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from contracts.queries import terms_in_force
 from revops.api import contract_shapes as shapes
 from revops.api.calls import Document, call
 from revops.api.catalog import window
-from revops.api.contract_terms import terms_json
+from revops.api.contract_terms import renewal_json, terms_json
 from revops.api.paging import Page
 from revops.api.problems import Problem
 from revops.api.shapes import Paged
 from revops.api.shelves import CHANGED, MADE, MARKED, Shelf, changes, refusal, refused
 from revops.models import Scope
-from revops.vocabulary.amending import amend
+from revops.vocabulary.amending import amend, renew
 from revops.vocabulary.contract_loading import change_contract, keep_contract
 from revops.vocabulary.loading import Load, first_seller
-from revops.vocabulary.words import AmendmentWords, ContractWords
+from revops.vocabulary.words import AmendmentWords, ContractWords, RenewWords
 
 ContractNumber = Annotated[str, Meta(description="The contract's number.", examples=["G-1"])]
 NO_CONTRACT = Problem(404, "There is no contract 'G-1'.")
@@ -68,6 +68,7 @@ class ContractShelf(Shelf):
             "purchase_order": row.purchase_order,
             "timezone": row.timezone_name(),
             "tolerance_window": window(row.tolerance_window),
+            "renewal": renewal_json(row),
             "revision": row.revision,
             "submitted_by": row.submitted_by or None,
             "approved_by": row.approved_by or None,
@@ -237,6 +238,31 @@ class AmendContract(ContractShelf):
         return self.act(request, change, conflict=False, number=number)
 
 
+class RenewContract(ContractShelf):
+    @call(
+        Scope.CONTRACTS_WRITE,
+        "Renew a contract",
+        is_deed=True,
+        tells=MARKED,
+        answers=shapes.Contract,
+        example={**shapes.CONTRACT, "revision": 1, "ends_on": "2028-01-01"},
+        sends={"months": 12, "uplift_percent": "3", "reason": "Agreed with sales"},
+        refuses=[
+            NO_CONTRACT,
+            refused("status", "invalid", "G-1 is not approved yet; edit the draft"),
+            refused("ends_on", "ended", "G-1 ended on 2027-01-01 and cannot be renewed; sign another contract"),
+            refused("months", "invalid", "a renewal is for 1 to 120 months"),
+            CHANGED,
+        ],
+    )
+    def post(self, request: Request, number: ContractNumber, sent: RenewWords) -> HttpResponse:
+        """Its end moves on by `months`, and lines that ran to the end run on; with an uplift as lines of their own from
+        the old end. What is left out is as the contract agrees (`renewal`). One that renews by itself needs no call.
+        """
+
+        return self.act(request, lambda row, at, by: renew(row, sent, at=at, by=by), conflict=False, number=number)
+
+
 @dataclass(frozen=True, kw_only=True)
 class EndWords:
     """`on` is the first day that is no longer covered."""
@@ -286,6 +312,7 @@ addresses = [
     path("contracts/<path:number>/submit", SubmitContract.as_view(), name="submit-contract"),
     path("contracts/<path:number>/approve", ApproveContract.as_view(), name="approve-contract"),
     path("contracts/<path:number>/amend", AmendContract.as_view(), name="amend-contract"),
+    path("contracts/<path:number>/renew", RenewContract.as_view(), name="renew-contract"),
     path("contracts/<path:number>/end", EndContract.as_view(), name="end-contract"),
     path("contracts/<path:number>", ContractDetail.as_view(), name="contract"),
 ]

@@ -25,7 +25,7 @@ from contracts.lifecycle import UnableToAmend
 from contracts.models import Contract, Customer
 from revops.simulation.comparing import Mismatch, differences
 from revops.simulation.databases import Say, silently, throw_away_databases
-from revops.vocabulary.amending import amend, grant
+from revops.vocabulary.amending import amend, grant, renew
 from revops.vocabulary.catalog_loading import keep_catalog
 from revops.vocabulary.contract_loading import keep_contracts
 from revops.vocabulary.contract_terms import UnknownTerm, version_of
@@ -38,6 +38,7 @@ from revops.vocabulary.words import (
     EventPointWords,
     GrantStepWords,
     MigrateWords,
+    RenewStepWords,
     ScenarioWords,
     StepWords,
     VoidInvoiceWords,
@@ -154,6 +155,7 @@ class Stage:
             "amend_event": self._amend_event,
             "migrate": self._migrate,
             "amend": self._amend,
+            "renew": self._renew,
             "void_invoice": self._void_invoice,
             "grant": self._grant,
         }
@@ -209,6 +211,9 @@ class Stage:
 
     def _grant(self, words: GrantStepWords, at: dt.datetime, path: str) -> None:
         grant(_contract(words.contract, path), words, at=at)
+
+    def _renew(self, words: RenewStepWords, at: dt.datetime, path: str) -> None:
+        renew(_contract(words.contract, path), words, at=at)
 
     def _void_invoice(self, words: VoidInvoiceWords, at: dt.datetime, path: str) -> None:
         void_invoice(_document(words, path), reason=words.reason, waive=words.waive, at=at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from django.db import transaction
 
@@ -11,12 +12,13 @@ from catalog.models import Seller
 from contracts import lifecycle
 from contracts.checking import Surroundings
 from contracts.drafts import TermsDraft, terms_by_contract, terms_draft
+from contracts.extending import RENEWAL_COLUMNS, Renewal
 from contracts.lifecycle import Drafts, UnableToApprove
 from contracts.models import Contact, Contract, ContractStatus, Customer, CustomerAlias
-from revops.vocabulary.contract_terms import Plans, UnknownTerm, terms
+from revops.vocabulary.contract_terms import Plans, UnknownTerm, renewal, terms
 from revops.vocabulary.decoding import under
 from revops.vocabulary.loading import Load, Shelf, chunks, first_seller, keep_seller
-from revops.vocabulary.words import ContractsWords, ContractWords, CustomerWords
+from revops.vocabulary.words import ContractsWords, ContractWords, CustomerWords, RenewalWords
 
 # What an approved contract is built on; another contract is needed to change it.
 FROZEN_IN_CONTRACT = ("currency", "starts_on", "anchor", "bill_day", "timezone")
@@ -282,7 +284,7 @@ class _Contracts:
         before = self.standing[contract.pk]
         after = terms_draft(**{**dict(before.each()), **terms(words, contract, before.lines, self.plans)})
         ends = words.ends_on is not None and words.ends_on != contract.ends_on
-        if after == before and not ends:
+        if after == before and not ends and _renewal(words, contract) == Renewal.of(contract):
             return
         if not self.publish:
             detail = f"contract {contract} is approved and its terms differ from the file; --publish amends it"
@@ -302,16 +304,21 @@ class _Contracts:
     def _amend(self, words: ContractWords, contract: Contract, after: TermsDraft, ends: bool) -> None:
         if ends and words.ends_on is not None:
             lifecycle.end(contract, words.ends_on, at=self.load.at, by=self.load.by)
-        named = dict(after.each())
-        lifecycle.amend(contract, **named, at=self.load.at, by=self.load.by, reason=self.load.why)
+        named: dict[str, Any] = dict(after.each())
+        renews = _renewal(words, contract)
+        lifecycle.amend(contract, **named, renewal=renews, at=self.load.at, by=self.load.by, reason=self.load.why)
         demand_covered(contract)
         self.surroundings.forget(contract.customer_id)
         self.load.note(f"contract {contract}", "amended")
 
 
+def _renewal(words: ContractWords, contract: Contract) -> Renewal:
+    return renewal(words.renewal or RenewalWords(), Renewal.of(contract))
+
+
 def _contract(words: ContractWords, customer: Customer, seller: Seller, currency: str) -> Contract:
     days = words.payment_terms_days
-    return Contract(
+    made = Contract(
         number=words.number,
         customer=customer,
         seller=seller,
@@ -325,8 +332,10 @@ def _contract(words: ContractWords, customer: Customer, seller: Seller, currency
         payment_terms_days=seller.payment_terms_days if days is None else days,
         purchase_order=words.purchase_order or "",
     )
+    _renewal(words, made).put(made)
+    return made
 
 
 def _same(stored: Contract, wanted: Contract) -> bool:
-    names = ("customer_id", "seller_id", "ends_on", *FROZEN_IN_CONTRACT, *EDITABLE_IN_CONTRACT)
+    names = ("customer_id", "seller_id", "ends_on", *RENEWAL_COLUMNS, *FROZEN_IN_CONTRACT, *EDITABLE_IN_CONTRACT)
     return all(getattr(stored, name) == getattr(wanted, name) for name in names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ from catalog.models import Plan, PlanVersion, TaxBehavior
 from catalog.money import quantity_text
 from catalog.pricing import FieldError
 from contracts.drafts import CommitmentDraft, DiscountDraft, GrantDraft, LineDraft, OneTimeDraft, OverrideDraft
+from contracts.extending import Renewal
 from contracts.models import Contract
 from revops.vocabulary.decoding import Key
 from revops.vocabulary.words import (
@@ -22,6 +24,7 @@ from revops.vocabulary.words import (
     GrantWords,
     LineWords,
     OneTimeWords,
+    RenewalWords,
 )
 
 
@@ -213,6 +216,12 @@ def credit(words: GrantWords, starts_on: dt.date) -> GrantDraft:
         name=words.name or "",
         key=words.key or "",
     )
+
+
+def renewal(words: RenewalWords, standing: Renewal) -> Renewal:
+    """How a contract renews; what is left out is as it stands."""
+    named = {name: value for name, value in vars(words).items() if value is not None}
+    return replace(standing, **named)
 
 
 def one_time(words: Sequence[OneTimeWords]) -> list[OneTimeDraft]:

@@ -335,6 +335,16 @@ class OneTimeWords:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RenewalWords:
+    """How a contract runs on at its end. `auto`: by itself, unless it is cancelled before the notice day."""
+
+    auto: bool | None = None
+    months: int | None = None
+    notice_days: int | None = None
+    uplift_percent: Decimal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ContractWords:
     number: str
     customer: str
@@ -353,7 +363,8 @@ class ContractWords:
     one_time: tuple[OneTimeWords, ...] | None = None
     commitments: tuple[CommitmentWords, ...] | None = None
     credits: tuple[GrantWords, ...] | None = None
-    later: ClassVar = not_yet("renewal", "overrides", "entitlements", "spend_cap", "trial_days")
+    renewal: RenewalWords | None = None
+    later: ClassVar = not_yet("overrides", "entitlements", "spend_cap", "trial_days")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -388,12 +399,27 @@ class AmendmentWords:
     commitments: tuple[CommitmentWords, ...] | None = None
     credits: tuple[GrantWords, ...] | None = None
     ends_on: dt.date | None = None
+    renewal: RenewalWords | None = None
     reason: str | None = None
-    later: ClassVar = not_yet("renewal", "overrides", "entitlements")
+    later: ClassVar = not_yet("overrides", "entitlements")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AmendWords(AmendmentWords):
+    contract: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenewWords:
+    """What is left out is as the contract agrees."""
+
+    months: int | None = None
+    uplift_percent: Decimal | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenewStepWords(RenewWords):
     contract: str
 
 
@@ -439,10 +465,11 @@ class StepWords:
     amend_event: AmendEventWords | None = None
     migrate: MigrateWords | None = None
     amend: AmendWords | None = None
+    renew: RenewStepWords | None = None
     void_invoice: VoidInvoiceWords | None = None
     grant: GrantStepWords | None = None
     later: ClassVar = not_yet(
-        "renew", "top_up", "payment", "pay", "refund", "release", "issue_invoice", "propose", "control_total"
+        "top_up", "payment", "pay", "refund", "release", "issue_invoice", "propose", "control_total"
     )
 
     def deeds(self) -> list[str]:
@@ -457,6 +484,7 @@ STEP_DEEDS = (
     "amend_event",
     "migrate",
     "amend",
+    "renew",
     "void_invoice",
     "grant",
 )

@@ -153,6 +153,7 @@ def test_a_contract_is_drafted_in_the_words_of_a_file_and_read_back(draft: Api) 
         "starts_on": "2026-01-15", "ends_on": "2027-01-15", "anchor": "start", "bill_day": None,
         "payment_terms_days": 30,
         "purchase_order": "", "timezone": "Europe/Berlin", "tolerance_window": None, "revision": 0,
+        "renewal": {"auto": False, "months": 12, "notice_days": 30, "uplift_percent": "0"},
         "submitted_by": None, "approved_by": None,
         "lines": [
             {"key": "pro", "plan": "pro", "version": 1, "quantity": "2", "from": "2026-01-15", "until": "2026-07-01",
@@ -288,6 +289,32 @@ def test_what_lacks_an_approval_is_said_at_submission(api: Api, company: Company
     assert fault(twice) == (409, "lines[0].plan", "billed_twice")
 
 
+def test_how_a_contract_renews_is_said_and_amended(draft: Api, other: Api) -> None:
+    renewal = {"auto": True, "months": 6, "uplift_percent": "2.5"}
+    said = draft.call("PATCH", "contracts/G/2026-1", {"renewal": renewal}).json["renewal"]
+    assert said == {**renewal, "notice_days": 30}
+    other.post("contracts/G/2026-1/submit")
+    assert draft.post("contracts/G/2026-1/approve").json["renewal"] == said
+    frozen = draft.call("PATCH", "contracts/G/2026-1", {"renewal": {"auto": False}})
+    assert fault(frozen) == (409, "renewal", "frozen")
+    amended = draft.post("contracts/G/2026-1/amend", {"renewal": {"auto": False}, "reason": "Cancelled"}).json
+    assert (amended["renewal"], amended["revision"]) == ({**said, "auto": False}, 0)
+
+
+def test_a_contract_is_renewed_once_however_often_the_call_is_repeated(api: Api, company: Company) -> None:
+    assert fault(api.post("contracts/C-1/renew", {})) == (400, "ends_on", "missing")
+    year_end = {"ends_on": "2099-01-01", "renewal": {"uplift_percent": "3"}}
+    assert api.post("contracts/C-1/amend", year_end).json["ends_on"] == "2099-01-01"
+    assert fault(api.post("contracts/C-1/renew", {"months": 0})) == (400, "months", "invalid")
+    once = {"Idempotency-Key": "renew-c-1"}
+    for _ in range(2):
+        renewed = api.post("contracts/C-1/renew", {"months": 12, "reason": "Signed"}, headers=once).json
+    assert (renewed["ends_on"], renewed["revision"]) == ("2100-01-01", 2)
+    assert [(line["from"], line["until"], line["uplift_percent"]) for line in renewed["lines"]] == [
+        ("2026-01-01", "2099-01-01", "0"), ("2099-01-01", "2100-01-01", "3"),
+    ]  # fmt: skip
+
+
 def test_an_end_needs_a_day_and_a_reason(api: Api, company: Company) -> None:
     assert fault(api.post("contracts/C-1/end", {"on": "2026-05-01"})) == (400, "reason", "missing")
     early = api.post("contracts/C-1/end", {"on": "2025-05-01", "reason": "x"})
@@ -325,7 +352,9 @@ def test_an_end_needs_a_day_and_a_reason(api: Api, company: Company) -> None:
         ({"one_time": [{**TERMS["one_time"][0], "amount": "1" * 21}]}, "one_time[0].amount", "invalid"),
         ({"one_time": [{**TERMS["one_time"][0], "description": "x" * 201}]}, "one_time[0].description", "invalid"),
         ({"currency": "usd"}, "currency", "invalid"),
-        ({"renewal": {"auto": True}}, "renewal", "unsupported"),
+        ({"renewal": {"auto": True}}, "renewal.auto", "invalid"),
+        ({"renewal": {"months": 0}}, "renewal.months", "invalid"),
+        ({"entitlements": [{"feature": "x"}]}, "entitlements", "unsupported"),
         ({"status": "approved"}, "status", "unknown"),
     ],
 )
@@ -349,7 +378,7 @@ def test_what_is_not_there_is_404(api: Api, company: Company) -> None:
         ("PATCH", "customers/nix", {}), ("PATCH", "contracts/nix", {}), ("DELETE", "contracts/nix", None),
         ("POST", "contracts/nix/submit", None), ("POST", "contracts/nix/approve", None),
         ("POST", "contracts/nix/amend", {}), ("POST", "contracts/nix/end", {"on": "2026-01-01", "reason": "x"}),
-        ("POST", "contracts/C-1/renew", {}),
+        ("POST", "contracts/nix/renew", {}), ("POST", "contracts/C-1/extend", {}),
     ):  # fmt: skip
         assert api.call(method, path, body).status in (404, 405), path
     assert api.call("DELETE", "customers/acme").status == 405

@@ -68,9 +68,9 @@ def test_all_faults_are_found_with_their_paths() -> None:
     ("text", "path", "detail"),
     [
         (
-            "contracts: [{number: a, customer: b, starts_on: 2026-01-01, lines: [], renewal: {auto: true}}]",
-            "contracts[0].renewal",
-            "renewal is not supported yet",
+            "contracts: [{number: a, customer: b, starts_on: 2026-01-01, lines: [], entitlements: [{feature: x}]}]",
+            "contracts[0].entitlements",
+            "entitlements are not supported yet",
         ),
         (
             "contracts: [{number: a, customer: b, starts_on: 2026-01-01, lines: [{plan: p, discounts: [{kind: x}]}]}]",
@@ -94,6 +94,22 @@ def test_what_is_not_supported_yet_is_refused_by_name(text: str, path: str, deta
         decode(ScenarioWords, read_text(text))
     [fault] = error.value.errors
     assert (fault.path, fault.code, fault.detail) == (path, "unsupported", detail)
+
+
+def test_how_a_contract_renews_is_said_in_words() -> None:
+    text = "contracts: [{number: a, customer: b, starts_on: 2026-01-01, lines: [], renewal: {auto: true, months: 6}}]"
+    renewal = decode(ContractsWords, read_text(text)).contracts[0].renewal
+    assert renewal is not None
+    assert (renewal.auto, renewal.months, renewal.notice_days, renewal.uplift_percent) == (True, 6, None, None)
+
+
+def test_a_commitment_runs_for_an_interval_or_for_the_term() -> None:
+    commitments = "[{kind: cap, interval: %s}]"
+    text = f"contracts: [{{number: a, customer: b, starts_on: 2026-01-01, lines: [], commitments: {commitments}}}]"
+    for interval in ("half_year", "term"):
+        [contract] = decode(ContractsWords, read_text(text % interval)).contracts
+        assert contract.commitments is not None and contract.commitments[0].interval == interval
+    assert faults(ContractsWords, text % "decade") == [("contracts[0].commitments[0].interval", "invalid")]
 
 
 def test_an_empty_list_of_what_is_not_supported_says_nothing() -> None:
