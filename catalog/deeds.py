@@ -1,14 +1,15 @@
 """Deeds on the console: what cannot be undone by typing it back.
 
 A deed is an action of its own permission. Its page shows what changes, in money, before and after; confirmed, it calls
-one operation for each row and shows what came of it, or why the operation could not do it.
+one operation for each row and shows what came of it, or why the operation could not do it. A deed whose outcome hangs
+on what is asked (`TriedDeed`) is tried first: done, looked at, and taken back.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -17,7 +18,8 @@ from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db import transaction
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -50,6 +52,7 @@ class Deed(ABC):
     refusals: ClassVar[tuple[type[Exception], ...]] = ()
     form_class: ClassVar[type[forms.Form]] = forms.Form
     is_grave: ClassVar[bool] = False
+    template: ClassVar[str] = "admin/deed.html"
 
     def applies(self, row: Any) -> bool:
         """Whether the button is shown on the row's page."""
@@ -86,12 +89,16 @@ class Deed(ABC):
         if not self.is_allowed(request):
             raise PermissionDenied
         at = timezone.now()
-        form = self.form_class(request.POST if "confirmed" in request.POST else None)
-        if form.is_bound and form.is_valid():
+        form = self.form_for(rows, request.POST if {"confirmed", "tried"} & request.POST.keys() else None)
+        if "confirmed" in request.POST and form.is_valid():
             for row in rows:
                 self._attempt(desk, request, row, at, form.cleaned_data)
             return HttpResponseRedirect(_way_back(desk, request))
         return self._page(desk, request, list(rows), form, at)
+
+    def form_for(self, rows: QuerySet[Any], sent: Any) -> forms.Form:
+        """The form of the page, with what was sent in it."""
+        return self.form_class(sent)
 
     def _attempt(self, desk: Any, request: HttpRequest, row: Any, at: dt.datetime, asked: Mapping[str, Any]) -> None:
         try:
@@ -112,19 +119,76 @@ class Deed(ABC):
             "deed": self,
             "form": form,
             "overall": self.overall(rows) if len(rows) > 1 else "",
-            "cases": [self._case(row, at, cast(AbstractBaseUser, request.user)) for row in rows],
+            "cases": [self._case(row, at, form, cast(AbstractBaseUser, request.user)) for row in rows],
             "checkbox": ACTION_CHECKBOX_NAME,
-            "origin": request.POST.get("origin", ""),
+            "origin": "row" if request.method == "GET" else request.POST.get("origin", ""),
         }
-        return TemplateResponse(request, "admin/deed.html", context)
+        return TemplateResponse(request, self.template, context)
 
-    def _case(self, row: Any, at: dt.datetime, by: AbstractBaseUser) -> dict[str, Any]:
+    def _case(self, row: Any, at: dt.datetime, form: forms.Form, by: AbstractBaseUser) -> dict[str, Any]:
         try:
             shown = self.shown(row, at, by)
             changes = [] if shown else self.changes(row, at)
             return {"row": row, "title": self.title(row), "changes": changes, "shown": shown}
         except self.refusals as refusal:
             return {"row": row, "title": self.title(row), "refusal": str(refusal)}
+
+
+class Standing(str):
+    """Words that are shown also where a deed does not change them."""
+
+    __slots__ = ()
+
+
+Watch = Callable[[Any, dt.datetime], Mapping[str, str]]
+"""What is to be seen of a row as it is stored: subject -> words, in money where it is money."""
+
+
+class TriedDeed(Deed):
+    """A deed whose outcome hangs on what is asked: the page asks first, tries it, and shows before and after.
+
+    Trying is doing: the operation is called in a transaction that is taken back. What is compared is what the watches
+    see of the row, among them those that other packages add for its model (`watch`).
+    """
+
+    template = "admin/tried_deed.html"
+    watches: ClassVar[dict[type[Model], list[Watch]]] = {}
+
+    @classmethod
+    def watch(cls, model: type[Model], look: Watch) -> None:
+        """Let every deed that is tried on rows of a model show this, too."""
+        cls.watches.setdefault(model, []).append(look)
+
+    def changes(self, row: Any, at: dt.datetime) -> Sequence[Change]:
+        """Nothing is known before something is asked."""
+        return []
+
+    def tried(self, row: Any, at: dt.datetime, by: AbstractBaseUser, asked: Mapping[str, Any]) -> Sequence[Change]:
+        """What the deed would change. Raises one of `refusals` where it cannot be done."""
+        looks = self.watches.get(type(row), ())
+        before = [look(row, at) for look in looks]
+        with transaction.atomic():
+            stored = type(row)._default_manager.get(pk=row.pk)
+            self.do(stored, at, by, asked)
+            after = [look(stored, at) for look in looks]
+            transaction.set_rollback(True)
+        return [change for seen in zip(before, after, strict=True) for change in _compared(*seen)]
+
+    def _case(self, row: Any, at: dt.datetime, form: forms.Form, by: AbstractBaseUser) -> dict[str, Any]:
+        case = {"row": row, "title": self.title(row)}
+        if not form.is_bound or not form.is_valid():
+            return case
+        try:
+            return {**case, "is_tried": True, "changes": self.tried(row, at, by, form.cleaned_data)}
+        except self.refusals as refusal:
+            return {**case, "refusal": str(refusal)}
+
+
+def _compared(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
+    for subject in dict.fromkeys([*before, *after]):
+        now, then = before.get(subject, "-"), after.get(subject, "-")
+        if now != then or isinstance(now, Standing):
+            yield Change(subject, now, then)
 
 
 class DeedsMixin:

@@ -206,6 +206,22 @@ def amend(
     return _amend(contract, amended, Signature(at, by, reason or said("Amended", by)))
 
 
+def amend_by(
+    contract: Contract,
+    change: Callable[[TermsDraft], TermsDraft],
+    *,
+    at: dt.datetime,
+    by: Actor = None,
+    reason: str = "",
+) -> Contract:
+    """Let the terms be what a change makes of those in force, read under the lock. Raises UnableToAmend."""
+
+    def amended(locked: Contract, terms: TermsDraft) -> TermsDraft:
+        return terms_draft(**dict(change(terms).each()))
+
+    return _amend(contract, amended, Signature(at, by, reason or said("Amended", by)))
+
+
 def move_to_version(
     contract: Contract,
     plan: Plan,

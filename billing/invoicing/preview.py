@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection
@@ -16,6 +16,7 @@ from billing.invoicing.ledgers import load
 from billing.invoicing.rendering import document_json
 from billing.models import CreditUse, Invoice, InvoiceLine
 from billing.rating.parts import UnableToCharge
+from billing.rating.reductions import Carried
 from contracts.models import Contract, Customer
 from contracts.queries import PriceBook, UnreadableContract, agreements, for_rating
 from contracts.terms import Agreement
@@ -27,11 +28,15 @@ class UnableToPreview(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A document that is not stored, with the lines it would have and the credit it would draw."""
+    """A document that is not stored, with the lines it would have and the credit it would draw.
+
+    `closing` is what its period would leave to the next one as things stand.
+    """
 
     document: Invoice
     lines: list[InvoiceLine]
     uses: list[CreditUse]
+    closing: Carried = field(default_factory=dict)
 
 
 def previews(customer: Customer, at: dt.datetime) -> list[dict[str, Any]]:
@@ -75,7 +80,10 @@ def _documents(
             documents.append((draft, invoice_row(contract, read[contract.pk], draft, at)))
     lines = [line_rows(document, read[document.contract_id], draft) for draft, document in documents]
     drawn = draw_credit([document for _, document in documents], at, unlocked=lines)
-    shown = [Preview(document, rows, uses) for (_, document), rows, uses in zip(documents, lines, drawn, strict=True)]
+    shown = [
+        Preview(document, rows, uses, ledgers[document.contract_id].closings.get(draft.period, {}))
+        for (draft, document), rows, uses in zip(documents, lines, drawn, strict=True)
+    ]
     return sorted(shown, key=lambda one: one.document.contract.number), faults
 
 

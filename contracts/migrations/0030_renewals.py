@@ -9,13 +9,13 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('catalog', '0005_terms_of_every_kind'),
-        ('contracts', '0003_terms_of_every_kind'),
+        ('contracts', '0005_tax'),
     ]
 
     operations = [
         migrations.AlterModelOptions(
             name='contract',
-            options={'permissions': [('submit_contract', 'Can submit a contract for approval'), ('approve_contract', 'Can approve a contract'), ('amend_contract', 'Can amend a contract'), ('end_contract', 'Can end a contract'), ('renew_contract', 'Can renew a contract')]},
+            options={'permissions': [('submit_contract', 'Can submit a contract for approval'), ('approve_contract', 'Can approve a contract'), ('amend_contract', 'Can amend a contract'), ('end_contract', 'Can end a contract'), ('migrate_contract', 'Can move contracts to another version of their plan'), ('renew_contract', 'Can renew a contract')]},
         ),
         migrations.AddField(
             model_name='contract',

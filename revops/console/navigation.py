@@ -85,8 +85,11 @@ AREAS = (
         "contract",
         (
             Page("contracts.Contract"),
+            Page(link="admin:contracts_contract_renewals", title="Renewals", permission="contracts.view_contract"),
             Page("contracts.ContractLine"),
+            Page("contracts.PriceOverride"),
             Page("contracts.Discount"),
+            Page("contracts.Commitment"),
             Page("contracts.OneTimeTerm"),
         ),
     ),

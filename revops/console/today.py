@@ -22,6 +22,7 @@ from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule
 
 from billing.admin.quarantine.wording import reason_label
+from billing.admin.renewals import AHEAD_DAYS, renewals
 from billing.models import BillRun, Document, Invoice
 from catalog.models import PlanVersion, VersionStatus
 from catalog.money import round_money
@@ -84,6 +85,7 @@ def _figures(user: User, at: dt.datetime) -> Iterator[Figure]:
         yield _held()
     if user.has_perm("contracts.view_contract"):
         yield _waiting(user)
+        yield _ending(at)
     if user.has_perm("billing.view_invoice"):
         yield _billed(at)
         yield _taken_back(user, at)
@@ -133,6 +135,21 @@ def _waiting(user: User) -> Figure:
     nothing = [Fact("Nothing waits for approval or issue.")]
     total = sum(count for count, _, _ in found)
     return Figure("Waits for a person", f"{total:,}", first, facts or nothing, "warn" if total else "good")
+
+
+def _ending(at: dt.datetime) -> Figure:
+    """Contracts that come to their end, so that no renewal goes unnoticed."""
+    link = reverse("admin:contracts_contract_renewals")
+    found = renewals(at, with_money=False)
+    kinds = (
+        (sum(one.tone == "bad" for one in found), "at their end now"),
+        (sum(one.tone == "warn" and not one.contract.renewal_auto for one in found), "unless they are renewed"),
+        (sum(one.tone != "bad" and one.contract.renewal_auto for one in found), "by themselves renewed"),
+    )
+    facts = [Fact(f"{count:,} {words}", link) for count, words in kinds if count]
+    tone = "bad" if any(one.tone == "bad" for one in found) else "warn" if found else "good"
+    nothing = [Fact("No contract comes to its end.")]
+    return Figure(f"End within {AHEAD_DAYS} days", f"{len(found):,}", link, facts or nothing, tone)
 
 
 def _billed(at: dt.datetime) -> Figure:

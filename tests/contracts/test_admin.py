@@ -48,6 +48,9 @@ def form_of(contract: Contract, **changed: str) -> dict[str, str]:
         "anchor": "start",
         "currency": "USD",
         "payment_terms_days": "30",
+        "renewal_months": "12",
+        "renewal_notice_days": "30",
+        "renewal_uplift_percent": "0",
         "lines-TOTAL_FORMS": "1",
         "lines-INITIAL_FORMS": "1",
         "lines-0-id": str(line.pk),
@@ -55,13 +58,12 @@ def form_of(contract: Contract, **changed: str) -> dict[str, str]:
         "lines-0-plan_version": str(line.plan_version_id),
         "lines-0-key": line.key,
         "lines-0-quantity": "1",
+        "lines-0-uplift_percent": "0",
         "lines-0-starts_on": "2026-01-01",
         "lines-0-position": "0",
-        "discounts-TOTAL_FORMS": "0",
-        "discounts-INITIAL_FORMS": "0",
-        "one_time_terms-TOTAL_FORMS": "0",
-        "one_time_terms-INITIAL_FORMS": "0",
     }
+    for name in ("overrides", "discounts", "commitments", "credits", "one_time_terms"):
+        fields |= {f"{name}-TOTAL_FORMS": "0", f"{name}-INITIAL_FORMS": "0"}
     return fields | changed
 
 

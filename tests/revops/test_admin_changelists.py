@@ -50,6 +50,7 @@ from billing.models import (
 from catalog.auditing import facts
 from catalog.models import Feature, Meter, Plan, PlanVersion, Price, PriceKind, PriceModel, PriceTier, Seller, TaxRate
 from contracts.models import (
+    Commitment,
     Contact,
     Contract,
     ContractLine,
@@ -59,6 +60,7 @@ from contracts.models import (
     Discount,
     DiscountKind,
     OneTimeTerm,
+    PriceOverride,
 )
 from revops.models import ApiKey, Deed
 
@@ -103,6 +105,10 @@ def world(numbers: range) -> None:
     make(Discount, [Discount(contract=one, **amount) for one in contracts])
     granted = {"kind": "prepaid", "amount": 5, "starts_on": DAY, "key": "g"}
     make(CreditGrant, [CreditGrant(contract=one, **granted) for one in contracts])
+    dated = {"starts_on": DAY, "key": "k"}
+    make(Commitment, [Commitment(contract=one, kind="minimum", amount=9, **dated) for one in contracts])
+    said = {"line": "x", "price": "use", "terms": {"unit_amount": "1"}, "starts_on": DAY}
+    make(PriceOverride, [PriceOverride(contract=one, **said) for one in contracts])
     make(OneTimeTerm, [OneTimeTerm(contract=one, key="o", description="Once", amount=1, on=DAY) for one in contracts])
     documents(contracts)
     use(customers, meters, numbers)
