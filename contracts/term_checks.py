@@ -31,6 +31,8 @@ def discount_faults(contract: Contract, discounts: Sequence[DiscountDraft], line
         if discount.value < 0 or (discount.kind == DiscountKind.PERCENT and discount.value > 100):
             detail = "a discount is not negative, and at most 100 percent"
             yield FieldError(f"{path}.value", "invalid", detail)
+        if discount.kind == DiscountKind.AMOUNT and discount.value >= 0:
+            yield from _money_faults(f"{path}.value", discount.value, contract)
         yield from _money_faults(f"{path}.total", discount.total, contract)
         yield from _scope_faults(path, discount.applies_to, lines)
         if discount.kind == DiscountKind.QUANTITY:
@@ -41,6 +43,10 @@ def discount_faults(contract: Contract, discounts: Sequence[DiscountDraft], line
 def override_faults(overrides: Sequence[OverrideDraft], lines: OfLines) -> Iterator[FieldError]:
     for index, override in enumerate(overrides):
         path = f"overrides[{index}]"
+        if not override.terms:
+            yield FieldError(
+                path, "missing", f"an override of {override.price} says what is otherwise, and this nothing"
+            )
         for name in override.terms:
             if name not in ARITHMETIC_FIELDS:
                 yield FieldError(f"{path}.{name}", "unknown", f"{name} is nothing that an override changes")
