@@ -189,7 +189,7 @@ def _units_faults(path: str, keys: Sequence[str], lines: OfLines) -> Iterator[Fi
         except InvalidPrice:
             continue  # said elsewhere
         if not counts:
-            detail = f"{price.key} is {price.get_model_display()}, which charges for no quantity of use"
+            detail = f"{price.key} is {price.get_model_display().lower()}, which charges for no quantity of use"
             yield FieldError(path, "invalid", detail)
 
 
