@@ -170,7 +170,7 @@ def test_regular_work_that_is_due_for_long_says_that_no_worker_runs(boss: User) 
 def test_a_person_sees_the_figures_of_what_they_may_view() -> None:
     user = clerk("contracts.view_contract")
     shown = today(user, AT)
-    assert [one.title for one in shown["figures"]] == ["Waits for a person"]
+    assert [one.title for one in shown["figures"]] == ["Waits for a person", "End within 90 days"]
     assert shown["traffic"] is None
     assert shown["runs"] is None
     assert shown["drafts"] is None
