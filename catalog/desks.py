@@ -36,14 +36,16 @@ from catalog.wording import figure
 
 if TYPE_CHECKING:  # the theme ships no types; its classes are Django's, dressed
     from django.contrib.admin import ModelAdmin
+    from django.contrib.admin import StackedInline as ThemeStackedInline
     from django.contrib.admin import TabularInline as ThemeTabularInline
 else:
     from unfold.admin import ModelAdmin
+    from unfold.admin import StackedInline as ThemeStackedInline
     from unfold.admin import TabularInline as ThemeTabularInline
 
 __all__ = [
     "Desk", "FactDesk", "HistoryDesk", "ModelAdmin", "PartsMixin", "QuickPaginator", "ReasonForm", "ShownInline",
-    "TabularInline",
+    "StackedInline", "TabularInline",
 ]  # fmt: skip
 
 _Child = TypeVar("_Child", bound=models.Model)
@@ -141,6 +143,12 @@ def plainly(contents: str) -> str:
 
 class TabularInline(ThemeTabularInline[_Child, _Parent]):
     """Rows of another row's page, one below the other."""
+
+    formfield_overrides = PLAIN_DECIMALS
+
+
+class StackedInline(ThemeStackedInline[_Child, _Parent]):
+    """Rows of another row's page, each as a small form."""
 
     formfield_overrides = PLAIN_DECIMALS
 

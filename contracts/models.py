@@ -245,13 +245,24 @@ class ContractLine(Term):
         super().save(*args, **kwargs)
 
 
+def validate_numbers(terms: Any) -> None:
+    """Refuse what is no object with the fields of a price."""
+    if not isinstance(terms, dict):
+        raise ValidationError('Say what the price says instead, as in {"unit_amount": "0.0015"}.')
+
+
 class PriceOverride(Term):
     """Other numbers for one price of a contract line: what is given replaces what the plan version says."""
 
     contract = models.ForeignKey(Contract, on_delete=models.CASCADE, related_name="overrides")
     line = models.CharField(max_length=80, validators=[KEY], help_text="The key of the line.")
     price = models.CharField(max_length=80, validators=[KEY], help_text="The key of the price.")
-    terms = models.JSONField(help_text='What it says instead: {"unit_amount": "0.0015"}, decimal strings.')
+    terms = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validate_numbers],
+        help_text='What it says instead: {"unit_amount": "0.0015"}, decimal strings.',
+    )
     starts_on = models.DateField()
     ends_on = models.DateField(null=True, blank=True, help_text="The first day it no longer counts.")
     history = history()

@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from catalog.columns import status
 from catalog.deeds import Deed, DeedsMixin
-from catalog.desks import HistoryDesk, TabularInline
+from catalog.desks import HistoryDesk, StackedInline, TabularInline
 from catalog.models import PlanVersion
 from contracts.admin.amending import amendments_of
 from contracts.admin.deeds import (
@@ -50,9 +50,15 @@ class TermInline(TabularInline[Any, Contract]):
     extra = 0
 
 
+class WideTermInline(StackedInline[Any, Contract]):
+    """Terms of a draft that say too much for one line."""
+
+    extra = 0
+
+
 class LineInline(TermInline):
     model = ContractLine
-    fields = ["plan_version", "key", "quantity", "starts_on", "ends_on", "uplift_percent", "trial_days", "position"]
+    fields = ["plan_version", "key", "quantity", "starts_on", "ends_on", "uplift_percent", "trial_days"]
     autocomplete_fields = ["plan_version"]
 
 
@@ -61,22 +67,22 @@ class OverrideInline(TermInline):
     fields = ["line", "price", "terms", "starts_on", "ends_on"]
 
 
-class DiscountInline(TermInline):
+class DiscountInline(WideTermInline):
     model = Discount
-    fields = ["key", "kind", "value", "total", "applies_to", "starts_on", "ends_on", "position"]
+    fields = [("key", "kind"), ("value", "total"), ("starts_on", "ends_on"), ("applies_to", "position")]
 
 
-class CommitmentInline(TermInline):
+class CommitmentInline(WideTermInline):
     model = Commitment
     fields = [
-        "key", "kind", "amount", "quantity", "interval", "overage_factor", "true_up", "prorate", "applies_to",
-        "starts_on", "ends_on", "position",
+        ("key", "kind"), ("amount", "quantity"), ("interval", "overage_factor"), ("starts_on", "ends_on"),
+        ("true_up", "prorate"), ("applies_to", "position"),
     ]  # fmt: skip
 
 
-class CreditInline(TermInline):
+class CreditInline(WideTermInline):
     model = CreditGrant
-    fields = ["key", "name", "kind", "amount", "priority", "applies_to", "starts_on", "expires_on", "position"]
+    fields = [("key", "name"), ("kind", "amount"), ("starts_on", "expires_on"), ("applies_to", "priority")]
 
 
 class OneTimeInline(TermInline):
@@ -84,7 +90,7 @@ class OneTimeInline(TermInline):
     fields = ["key", "description", "amount", "on"]
 
 
-INLINES = [LineInline, OverrideInline, DiscountInline, CommitmentInline, CreditInline, OneTimeInline]
+INLINES: list[Any] = [LineInline, OverrideInline, DiscountInline, CommitmentInline, CreditInline, OneTimeInline]
 
 
 class VersionFilter(admin.SimpleListFilter):

@@ -60,7 +60,6 @@ def form_of(contract: Contract, **changed: str) -> dict[str, str]:
         "lines-0-quantity": "1",
         "lines-0-uplift_percent": "0",
         "lines-0-starts_on": "2026-01-01",
-        "lines-0-position": "0",
     }
     for name in ("overrides", "discounts", "commitments", "credits", "one_time_terms"):
         fields |= {f"{name}-TOTAL_FORMS": "0", f"{name}-INITIAL_FORMS": "0"}
