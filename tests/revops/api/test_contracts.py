@@ -347,7 +347,11 @@ def test_an_end_needs_a_day_and_a_reason(api: Api, company: Company) -> None:
         ({"commitments": [{"kind": "minimum"}]}, "commitments[0].amount", "invalid"),
         ({"credits": [{"kind": "prepaid", "amount": "0"}]}, "credits[0].amount", "invalid"),
         ({"bill_day": 32}, "bill_day", "invalid"),
-        ({"lines": [{"plan": "pro", "overrides": [{"price": "x"}]}]}, "overrides[0].price", "unknown"),
+        (
+            {"lines": [{"plan": "pro", "overrides": [{"price": "base", "flat_amount": "-1"}]}]},
+            "overrides[0].flat_amount",
+            "invalid",
+        ),
         ({"discounts": [{"kind": "gift", "value": "1"}]}, "discounts[0].kind", "invalid"),
         ({"one_time": [{**TERMS["one_time"][0], "amount": "1" * 21}]}, "one_time[0].amount", "invalid"),
         ({"one_time": [{**TERMS["one_time"][0], "description": "x" * 201}]}, "one_time[0].description", "invalid"),

@@ -61,6 +61,16 @@ def test_a_version_is_drafted_in_the_words_of_a_file_and_read_back_the_same(draf
     assert again.headers["location"].endswith("/api/v1/plans/pro/versions/3")
 
 
+def test_a_trial_and_the_interval_of_a_price_are_read_as_they_were_sent(draft: Api) -> None:
+    yearly = {**BASE, "interval": "year"}
+    made = draft.post("plans/pro/versions", {"trial_days": 14, "prices": [yearly, TOKENS]}).json
+    assert (made["trial_days"], made["prices"][0]["interval"]) == (14, "year")
+    assert "interval" not in made["prices"][1]
+    changed = draft.call("PATCH", "plans/pro/versions/3", {"effective_from": "2026-08-01"}).json
+    assert changed == {**made, "effective_from": "2026-08-01"}
+    assert draft.call("PATCH", "plans/pro/versions/3", {"trial_days": None}).json["trial_days"] == 0
+
+
 def test_versions_are_listed_by_state(draft: Api) -> None:
     found = draft.get("plans/pro/versions").json["results"]
     assert [(one["number"], one["status"]) for one in found] == [(1, "published"), (2, "draft")]
