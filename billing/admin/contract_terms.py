@@ -15,6 +15,8 @@ from typing import Any
 
 from django.db import connection
 
+from billing.admin.credit_deeds import balances_of
+from billing.invoicing.balances import GrantBalance
 from billing.invoicing.ledgers import carried
 from billing.invoicing.preview import preview_contracts
 from billing.models import Invoice, InvoiceLine, PeriodClose
@@ -29,6 +31,7 @@ from contracts.models import (
     ContractLine,
     CreditGrant,
     Discount,
+    GrantKind,
     OneTimeTerm,
     PriceOverride,
 )
@@ -97,6 +100,7 @@ def terms_shown(contract: Contract, at: dt.datetime) -> TermsShown:
     table = _Table(contract, _billed(contract), _sums(preview.lines if preview else ()))
     table.carried = {**_closing(contract), **(preview.closing if preview else {})}
     table.prices = _prices(rows["lines"])
+    table.balances = {one.grant.key: one for one in balances_of([contract.pk], at)}
     days, renewal = days_words(contract.starts_on, contract.ends_on), renewal_words(contract)
     shown = TermsShown(contract.currency, days, renewal, next_document=preview.document if preview else None)
     shown.fault = faults[0] if faults else ""
@@ -123,6 +127,7 @@ class _Table:
         self.all_billed, self.all_coming = dict(billed), dict(coming)
         self.carried: dict[str, Decimal] = {}
         self.prices: dict[int, list[Price]] = {}
+        self.balances: dict[str, GrantBalance] = {}
 
     def of(self, rows: Sequence[Any]) -> Iterable[TermShown]:
         overrides = [row for row in rows if isinstance(row, PriceOverride)]
@@ -195,9 +200,12 @@ class _Table:
             case Discount(total=Decimal() as total):
                 taken = self.carried.get(f"discount/{row.key}", ZERO)
                 return _left(taken, total, "taken off", currency)
+            case CreditGrant(kind=GrantKind.PREPAID):
+                balance = self.balances[row.key]
+                left = money_words(balance.left, currency)
+                return f"{money_words(balance.drawn, currency)} drawn, {left} left, {balance.state}"
             case CreditGrant():
-                spent = self.carried.get(f"grant/{row.key}", ZERO)
-                return _left(spent, row.amount, "spent", currency) if row.kind == "promotional" else ""
+                return _left(self.carried.get(f"grant/{row.key}", ZERO), row.amount, "spent", currency)
             case Commitment(amount=Decimal() as amount):
                 state = f"commitment/{row.key}/"
                 found = sorted((key, spent) for key, spent in self.carried.items() if key.startswith(state))

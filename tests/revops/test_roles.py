@@ -27,6 +27,7 @@ DOERS = {
     "approve_contract": {FINANCE},
     "move_to_version": {REVOPS},
     "add_one_time": {REVOPS},
+    "grant_credit": {REVOPS},
     "end_contract": {REVOPS},
     "renew_contract": {REVOPS},
     "issue_invoice": {FINANCE},

@@ -46,7 +46,9 @@ contracts:
     lines: [{plan: pro, overrides: [{price: base, flat_amount: "80.00", from: 2026-02-01}]}]
     discounts: [{key: welcome, kind: percent, value: "10", applies_to: [base], total: "12.00"}]
     commitments: [{key: yearly, kind: minimum, amount: "2400.00", interval: year}]
-    credits: [{key: hello, kind: promotional, amount: "50.00", name: Welcome credit}]
+    credits:
+      - {key: hello, kind: promotional, amount: "50.00", name: Welcome credit}
+      - {key: paid, kind: prepaid, amount: "100.00", name: Deposit}
     one_time: [{key: setup, description: Setup, amount: "25.00", on: 2026-01-05}]
 steps:
   - {at: 2026-01-20T00:00:00Z, events: [
@@ -83,6 +85,7 @@ def test_each_term_says_what_it_has_billed_and_what_it_brings(contract: Contract
         "Discount from 2026-01-01": ("-10.00", "-2.00"),
         "Minimum spend from 2026-01-01": ("0.00", "0.00"),
         "Welcome credit from 2026-01-01": ("-50.00", "0.00"),
+        "Deposit from 2026-01-01": ("0.00", "0.00"),
         "Setup, once on 2026-01-05": ("25.00", "0.00"),
     }
     assert (shown.billed, shown.coming, shown.unnamed) == (75, 83, None)
@@ -92,6 +95,8 @@ def test_each_term_says_what_it_has_billed_and_what_it_brings(contract: Contract
         # January 90.00 + 10.00, February 78.00 + 5.00
         "Minimum spend from 2026-01-01": "since 2026-01-01: 183.00 EUR spent, 2,217.00 EUR to go",
         "Welcome credit from 2026-01-01": "50.00 EUR spent, 0.00 EUR left",
+        # January's 75.00 are paid of it.
+        "Deposit from 2026-01-01": "75.00 EUR drawn, 25.00 EUR left, open",
     }
     said = {term.title: term.words for term in shown.terms}
     assert said["of it with an override"] == "instead 80.00 EUR, from 2026-02-01"
