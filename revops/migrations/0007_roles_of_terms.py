@@ -11,6 +11,6 @@ def forwards(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("revops", "0006_migrate_role"), ("contracts", "0030_renewals")]
+    dependencies = [("revops", "0006_migrate_role"), ("contracts", "0006_renewals")]
 
     operations = [migrations.RunPython(forwards, migrations.RunPython.noop, elidable=False)]
