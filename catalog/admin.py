@@ -202,6 +202,7 @@ class CopyVersion(Deed):
             prices=content.prices,
             trial_days=content.trial_days,
             tax_behavior=content.tax_behavior,
+            entitlements=content.entitlements,
             at=at,
             by=by,
             reason=f"Copied from {row}",

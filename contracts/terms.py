@@ -14,9 +14,11 @@ from functools import cached_property, lru_cache
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from catalog.money import exact_sum
 from catalog.periods import BillingCalendar, Interval, Period, local_date, local_midnight
 from catalog.pricing import PriceRule, parse_price
 from catalog.selection import EVERYTHING, Selection
+from contracts.entitled import AllowanceTerms, EntitlementTerms, entitlements_on, extra_units
 from contracts.tax_terms import DatedRate, Relief, TaxRounding, TaxTerms, rates_on
 
 PriceKind = Literal["recurring", "usage", "one_time"]
@@ -75,6 +77,8 @@ class PriceTerms:
     arithmetic: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """The fields `rule` was read from, for overrides."""
     tax_category: str = ""
+    entitlement: str = ""
+    """The feature whose allowance are its free units, where it says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class LineTerms:
     uplift: Decimal = Decimal(0)
     trial_days: int = 0
     with_tax: bool = False
+    entitlements: tuple[EntitlementTerms, ...] = ()
 
     @property
     def term(self) -> str:
@@ -267,6 +272,8 @@ class Agreement:
     proration: Proration = "days"
     settles_at_once: bool = False
     """Whether a change of what was billed in advance is settled on a document of its own."""
+    allowances: tuple[AllowanceTerms, ...] = ()
+    """What the contract itself says of features."""
 
     @cached_property
     def calendar(self) -> BillingCalendar:
@@ -292,6 +299,32 @@ class Agreement:
     @cached_property
     def ends_at(self) -> dt.datetime | None:
         return local_midnight(self.days.until, self.zone) if self.days.until else None
+
+    @cached_property
+    def _entitled(self) -> dict[dt.date, Mapping[str, EntitlementTerms]]:
+        return {}
+
+    def entitlements(self, instant: dt.datetime) -> Mapping[str, EntitlementTerms]:
+        """Feature -> what the customer may use of it at an instant, without what is `extra`."""
+        day = local_date(instant, self.zone)
+        found = self._entitled.get(day)
+        if found is None:
+            runs = self.days.start <= day and (self.days.until is None or day < self.days.until)
+            given = ((line.interval, line.entitlements) for line in self.lines if _is_among(day, line.days))
+            found = entitlements_on(day, given, self.allowances, self.interval) if runs else {}
+            self._entitled[day] = found
+        return found
+
+    def allowance_period(self, terms: EntitlementTerms, instant: dt.datetime) -> Period:
+        """The time over which use counts against an allowance: on the contract's grid, as far as the contract goes."""
+        return self._within_contract(self.calendar_of(terms.interval or self.interval).period_at(instant))
+
+    def allowance(self, terms: EntitlementTerms, period: Period, instant: dt.datetime) -> Decimal | None:
+        """Limit and extra units of a period, as agreed at an instant of it; None: as much as they like."""
+        if terms.limit is None:
+            return None
+        first, day = local_date(period.starts_at, self.zone), local_date(instant, self.zone)
+        return exact_sum([terms.limit, extra_units(terms.feature, first, day, self.allowances)])
 
     def period_at(self, instant: dt.datetime) -> Period:
         """The billing period that holds an instant of the contract; stubs at its start and end are short."""
@@ -439,6 +472,10 @@ class Agreement:
             yield _grid_period(self.calendar, period.starts_at)
         else:
             yield from _grid_periods(self.calendar_of(commitment.interval), period)
+
+
+def _is_among(day: dt.date, days: Days) -> bool:
+    return days.start <= day and (days.until is None or day < days.until)
 
 
 def _cut(period: Period, span: Span) -> Period | None:

@@ -8,13 +8,23 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from catalog.entitling import RolloverDraft
 from catalog.models import Plan, PlanVersion, TaxBehavior
 from catalog.money import quantity_text
 from catalog.pricing import FieldError
-from contracts.drafts import CommitmentDraft, DiscountDraft, GrantDraft, LineDraft, OneTimeDraft, OverrideDraft
+from contracts.drafts import (
+    AllowanceDraft,
+    CommitmentDraft,
+    DiscountDraft,
+    GrantDraft,
+    LineDraft,
+    OneTimeDraft,
+    OverrideDraft,
+)
 from contracts.models import Contract
 from revops.vocabulary.decoding import Key
 from revops.vocabulary.words import (
+    AllowanceWords,
     AmendmentWords,
     CommitmentWords,
     ContractWords,
@@ -22,6 +32,7 @@ from revops.vocabulary.words import (
     GrantWords,
     LineWords,
     OneTimeWords,
+    RolloverWords,
 )
 
 
@@ -82,6 +93,8 @@ def terms(
         named["commitments"] = commitments(words.commitments, contract)
     if words.credits is not None:
         named["credits"] = credits(words.credits, contract)
+    if words.entitlements is not None:
+        named["entitlements"] = allowances(words.entitlements, contract)
     return named
 
 
@@ -213,6 +226,35 @@ def credit(words: GrantWords, starts_on: dt.date) -> GrantDraft:
         name=words.name or "",
         key=words.key or "",
     )
+
+
+def allowances(words: Sequence[AllowanceWords], contract: Contract) -> list[AllowanceDraft]:
+    return [
+        AllowanceDraft(
+            feature=one.feature,
+            starts_on=one.from_ or contract.starts_on,
+            ends_on=one.until,
+            kind=one.kind or "",
+            value=one.value,
+            meter=one.meter or "",
+            limit=one.limit,
+            unlimited=bool(one.unlimited),
+            extra=one.extra,
+            reset=one.reset or "",
+            on_limit=one.on_limit or "",
+            thresholds=None if one.thresholds is None else tuple(sorted(one.thresholds)),
+            rollover=rollover(one.rollover),
+            reason=one.reason or "",
+            key=one.key or "",
+        )
+        for one in words
+    ]
+
+
+def rollover(words: RolloverWords | None) -> RolloverDraft | None:
+    if words is None:
+        return None
+    return RolloverDraft(words.unused, words.cap, 1 if words.periods is None else words.periods)
 
 
 def one_time(words: Sequence[OneTimeWords]) -> list[OneTimeDraft]:
