@@ -145,9 +145,9 @@ def standings(known: Sequence[tuple[int, Agreed]], at: dt.datetime, feature: str
     return answered(asked)
 
 
-def answered(questions: Sequence[Question]) -> list[Standing]:
+def answered(questions: Sequence[Question], with_rollover: bool = True) -> list[Standing]:
     """The standing of each question, in one query for all that buckets answer."""
-    pasts = [one.pasts() for one in questions]
+    pasts = [one.pasts() if with_rollover else [] for one in questions]
     asks = {ask for one in questions if (ask := one.ask()) is not None}
     asks |= {_ask(one, past) for one, earlier_ones in zip(questions, pasts, strict=True) for past in earlier_ones}
     measured = measure(list(asks))

@@ -14,6 +14,7 @@ from billing.models.invoices import (
     PeriodClose,
     Purpose,
 )
+from billing.models.notices import AllowanceMark, Notice
 from billing.models.quarantine import (
     Decision,
     Estimate,
@@ -40,6 +41,7 @@ from billing.models.usage import (
 )
 
 __all__ = [
+    "AllowanceMark",
     "BillRun",
     "BillRunFault",
     "Bucket",
@@ -58,6 +60,7 @@ __all__ = [
     "InvoiceLine",
     "InvoiceStatus",
     "LineKind",
+    "Notice",
     "NumberFormat",
     "NumberSeries",
     "OriginalEvent",

@@ -12,12 +12,13 @@ import msgspec
 from django.db import transaction
 
 from billing.entitlements.access import agreed_by, standings
+from billing.entitlements.intake import amend_event, take_in, void_event
+from billing.entitlements.notices import look_over, notices_in_order
 from billing.invoicing import bill_run
 from billing.invoicing.crediting import UnableToVoid, void_invoice
 from billing.invoicing.preview import UnableToPreview, previews
 from billing.invoicing.rendering import for_rendering, invoice_json
-from billing.metering.corrections import UnableToCorrect, amend_event, void_event
-from billing.metering.ingestion import ingest
+from billing.metering.corrections import UnableToCorrect
 from billing.metering.quarantine import held_records
 from billing.models import Invoice, InvoiceStatus, Purpose, Source
 from catalog.models import Plan, Seller
@@ -164,6 +165,7 @@ class Stage:
         self.now = step.at
         for name in step.deeds():
             deeds[name](getattr(step, name), step.at, f"{path}.{name}")
+        look_over(step.at)
 
     def outcome(self) -> dict[str, Any]:
         """Everything that came to be, each list in that order; documents as they are in the end."""
@@ -176,7 +178,15 @@ class Stage:
                 {"source": held.source or None, "id": held.event_id or None, "reason": held.reason}
                 for held in held_records()
             ],
-            "notices": [],
+            "notices": [
+                {
+                    "customer": one.contract.customer.key,
+                    "feature": one.feature,
+                    "threshold": one.threshold,
+                    "at": one.at.isoformat(),
+                }
+                for one in notices_in_order()
+            ],
             "entitlements": self._entitlements(),
         }
 
@@ -197,7 +207,7 @@ class Stage:
 
     def _events(self, events: Sequence[Any], at: dt.datetime, path: str) -> None:
         if events:
-            ingest([event_bytes(event) for event in events], at=at, door="scenario")
+            take_in([event_bytes(event) for event in events], at=at, door="scenario")
 
     def _preview(self, key: str, at: dt.datetime, path: str) -> None:
         shown = previews(_customer(key, path), at)
