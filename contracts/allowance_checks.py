@@ -48,6 +48,19 @@ def allowance_faults(
             yield FieldError(f"{path}.reset", "invalid", detail)
 
 
+def included_faults(lines: Sequence[tuple[LineDraft, Sequence[Price]]]) -> Iterator[FieldError]:
+    """Free units that are an allowance are for a billing period: of the plan, and of the contract."""
+    intervals = [line.plan_version.plan.interval for line, _ in lines]
+    for index, (line, prices) in enumerate(lines):
+        interval = line.plan_version.plan.interval
+        if any(price.included for price in prices) and any(other != interval for other in intervals):
+            detail = (
+                f"the free units of {line.plan_version} are those of a {interval}, and another line of the contract is "
+                "billed otherwise; sign another contract for that one"
+            )
+            yield FieldError(f"lines[{index}].plan", "interval", detail)
+
+
 def _number_faults(path: str, one: AllowanceDraft) -> Iterator[FieldError]:
     yield from units_faults(path, one.limit, one.thresholds, one.rollover)
     if one.extra is not None and not 0 <= one.extra < LARGEST:

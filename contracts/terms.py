@@ -7,18 +7,18 @@ stretch of the period its line covers, the discounts that touch it, and the one-
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from catalog.money import exact_sum
+from catalog.money import ZERO, exact_sum
 from catalog.periods import BillingCalendar, Interval, Period, local_date, local_midnight
 from catalog.pricing import PriceRule, parse_price
 from catalog.selection import EVERYTHING, Selection
-from contracts.entitled import AllowanceTerms, EntitlementTerms, entitlements_on, extra_units
+from contracts.entitled import AllowanceTerms, EntitlementTerms, Rollover, entitlements_on, extra_units
 from contracts.tax_terms import DatedRate, Relief, TaxRounding, TaxTerms, rates_on
 
 PriceKind = Literal["recurring", "usage", "one_time"]
@@ -215,6 +215,15 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """The allowance that is free at some prices, without what rolled over; `own` None: all of it is free."""
+
+    feature: str
+    own: Decimal | None
+    rollover: Rollover | None
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What the contract says for one billing period."""
 
@@ -230,6 +239,7 @@ class Terms:
     proration: Proration = "days"
     with_tax: bool = False
     """Whether its prices have their tax in them, and with them what commitments charge."""
+    allowances: tuple[Allowance, ...] = ()
 
     def starts_on(self, day: dt.date) -> bool:
         """Whether the period begins on that local day."""
@@ -290,7 +300,16 @@ class Agreement:
         """Whether what is due for a period depends on the periods before it."""
         longer = (one.interval is not None and one.interval != self.interval for one in self.commitments)
         own = ((price.interval or line.interval) != self.interval for line in self.lines for price in line.prices)
-        return bool(self.grants) or any(one.total is not None for one in self.discounts) or any(longer) or any(own)
+        totals = (one.total is not None for one in self.discounts)
+        return bool(self.grants) or any(totals) or any(longer) or any(own) or self._rolls_over
+
+    @property
+    def _rolls_over(self) -> bool:
+        """Whether free units depend on what earlier periods left of an allowance."""
+        if not any(price.entitlement for line in self.lines for price in line.prices):
+            return False
+        given = (one.rollover for line in self.lines for one in line.entitlements)
+        return any(given) or any("rollover" in one.changes for one in self.allowances)
 
     @cached_property
     def starts_at(self) -> dt.datetime:
@@ -363,11 +382,12 @@ class Agreement:
 
         Where the contract has come to end inside a period that was closed whole, its terms are those of the part.
         """
+        covered, segments = self.days.period(self.zone, period) or period, self._segments(period)
         return Terms(
-            period=self.days.period(self.zone, period) or period,
+            period=covered,
             zone=self.zone,
             currency=self.currency,
-            segments=self._segments(period),
+            segments=segments,
             discounts=tuple(one for one in self.discounts if one.days.period(self.zone, period)),
             one_time=tuple(one for one in self.one_time if period.contains(local_midnight(one.on, self.zone))),
             tax=self.tax_in(period) if tax is None else tax,
@@ -375,7 +395,18 @@ class Agreement:
             grants=tuple(one for one in self.grants if one.days.period(self.zone, period)),
             proration=self.proration,
             with_tax=any(line.with_tax for line in self.lines),
+            allowances=tuple(self._allowances(segments, covered)),
         )
+
+    def _allowances(self, segments: Iterable[Segment], period: Period) -> Iterator[Allowance]:
+        """Those that are free at prices of the period, as agreed at its end."""
+        last = period.ends_at - _MICROSECOND
+        for feature in dict.fromkeys(one.price.entitlement for one in segments if one.price.entitlement):
+            terms = self.entitlements(last).get(feature)
+            if terms is None:
+                yield Allowance(feature, ZERO, None)
+            else:
+                yield Allowance(feature, self.allowance(terms, period, last), terms.rollover)
 
     def _segments(self, period: Period) -> tuple[Segment, ...]:
         """What prices say for a period; worked out once, as a run asks more than once."""
