@@ -12,7 +12,7 @@ from catalog.sql import run_sql_file
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0012_terms_of_every_kind'),
+        ('billing', '0013_distinct_values'),
         ('contracts', '0040_allowance_terms'),
     ]
 

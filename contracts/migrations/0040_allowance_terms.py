@@ -13,7 +13,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('contracts', '0003_terms_of_every_kind'),
+        ('contracts', '0004_migrate_contract'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
