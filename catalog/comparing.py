@@ -33,6 +33,7 @@ TIER_COLUMNS = ("unit_amount", "flat_amount", "cap_amount", "rate_percent")
 LABELS = {
     "unit_amount": "each unit", "flat_amount": "flat amount", "cap_amount": "at most", "rate_percent": "percent",
     "included_units": "included units", "billing": "billed", "prorate": "prorated by days",
+    "entitlements": "entitlements",
 }  # fmt: skip
 
 

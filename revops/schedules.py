@@ -12,6 +12,7 @@ MINUTE = dt.timedelta(minutes=1)
 SCHEDULES = {
     "Bill run": ("billing.tasks.bill_run", Schedule.HOURLY, dt.timedelta(hours=1)),
     "Notices": ("billing.tasks.give_notices", Schedule.MINUTES, dt.timedelta(minutes=1)),
+    "Delivery of notices": ("billing.tasks.deliver_notices", Schedule.MINUTES, dt.timedelta(minutes=1)),
     "Held records": ("billing.tasks.review_held", Schedule.MINUTES, dt.timedelta(minutes=5)),
     "Money at risk": ("billing.tasks.estimate_held_again", Schedule.DAILY, dt.timedelta(days=1)),
 }

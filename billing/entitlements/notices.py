@@ -18,6 +18,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from billing.entitlements.access import Question, Standing, agreed_by, answered, question
+from billing.entitlements.delivering import address
 from billing.entitlements.rollover import INSTANT, Agreed
 from billing.metering.decoding import datetime_of
 from billing.metering.ingestion import Touched
@@ -81,9 +82,12 @@ class _Look:
         self.reached = _reached(asked, standings)
 
     def write(self) -> int:
-        """Store the notices that are not there yet; returns how many."""
+        """Store the notices that are not there yet, and to whom they go; returns how many."""
         rows = [(standing, threshold) for standing, thresholds in self.reached for threshold in thresholds]
-        return len(_store(rows, self.at)) if rows else 0
+        new = _store(rows, self.at) if rows else []
+        if new:
+            address(new)
+        return len(new)
 
 
 def questions(customer: int, agreed: Agreed, since: dt.datetime, at: dt.datetime) -> Iterator[Question]:

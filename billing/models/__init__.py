@@ -1,6 +1,7 @@
 """What the pipeline stores, stage by stage."""
 
 from billing.models.credits import CreditUse
+from billing.models.deliveries import Channel, Delivery, DeliveryAttempt, DeliveryStatus, WebhookEndpoint
 from billing.models.invoices import (
     BillRun,
     BillRunFault,
@@ -45,11 +46,15 @@ __all__ = [
     "BillRun",
     "BillRunFault",
     "Bucket",
+    "Channel",
     "Correction",
     "CorrectionKind",
     "CreditNote",
     "CreditUse",
     "Decision",
+    "Delivery",
+    "DeliveryAttempt",
+    "DeliveryStatus",
     "DistinctValue",
     "Document",
     "Estimate",
@@ -78,4 +83,5 @@ __all__ = [
     "Source",
     "SourceRule",
     "UsageClock",
+    "WebhookEndpoint",
 ]
