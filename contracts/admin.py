@@ -24,6 +24,7 @@ from catalog.desks import FactDesk, HistoryDesk, PartsMixin, ShownInline, Tabula
 from catalog.models import PlanVersion, VersionStatus
 from catalog.pricing import FieldError
 from catalog.wording import figure, money_words, price_words
+from contracts.allowance_desk import ChangeAllowance, features_in_words
 from contracts.checking import faults
 from contracts.drafts import terms_of
 from contracts.lifecycle import UnableToApprove, add_one_time, approve, end, move_to_version, submit
@@ -99,8 +100,8 @@ class CustomerAliasDesk(HistoryDesk):
 
 @admin.register(Contact)
 class ContactDesk(HistoryDesk):
-    list_display = ["email", "name", "customer", "receives_invoices"]
-    list_filter = ["receives_invoices"]
+    list_display = ["email", "name", "customer", "receives_invoices", "receives_notices"]
+    list_filter = ["receives_invoices", "receives_notices"]
     list_select_related = ["customer"]
     search_fields = ["email", "name", "customer__name"]
     ordering = ["email"]
@@ -294,7 +295,8 @@ class ContractDesk(DeedsMixin, HistoryDesk):
         ("Terms", {"fields": ["terms"]}),
     ]
     deeds: ClassVar[Sequence[Deed]] = (
-        SubmitContract(), ApproveContract(), MoveToVersion(), AddOneTime(), EndContract(),
+        SubmitContract(), ApproveContract(), MoveToVersion(), AddOneTime(), ChangeAllowance(),
+        EndContract(),
     )  # fmt: skip
 
     def frozen(self, row: Contract) -> str | None:
@@ -388,7 +390,7 @@ def terms_in_words(contract: Contract) -> list[tuple[str, str]]:
         said.append((f"Discount from {discount.starts_on}{until}", f"{discount_value(discount)} {scope}"))
     for term in contract.one_time_terms.in_force():
         said.append((f"{term.description}, once on {term.on}", money_words(term.amount, contract.currency)))
-    return said
+    return [*said, *features_in_words(contract)]
 
 
 def discount_value(discount: Discount) -> str:
@@ -399,7 +401,7 @@ def discount_value(discount: Discount) -> str:
 
 def superseded(contract: Contract) -> list[tuple[str, dt.datetime]]:
     """What amendments replaced, the latest first."""
-    kinds = (contract.lines, contract.discounts, contract.one_time_terms)
+    kinds = (contract.lines, contract.discounts, contract.one_time_terms, contract.entitlements)
     rows = [row for kind in kinds for row in kind.filter(superseded_at__isnull=False)]
     said = [(f"{row._meta.verbose_name} {row.key}", row.superseded_at) for row in rows]
     return sorted(said, key=lambda one: one[1], reverse=True)
