@@ -9,8 +9,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import AbstractBaseUser
+from django.http import HttpRequest
 
-from catalog.columns import quantity
 from catalog.deeds import Change, DayField, Deed
 from catalog.desks import FactDesk, PartsMixin
 from catalog.entitlements import OnLimit
@@ -94,7 +94,12 @@ class AllowanceTermDesk(PartsMixin, FactDesk):
     search_fields = ["contract__number", "feature", "reason"]
     ordering = ["contract__number", "position"]
     empty_hint = "A contract says here what it agrees otherwise than its plans: “Change an allowance” on its page."
-    limit_figure = quantity("limit")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Terms go with a contract that is not approved; one of them alone, with a draft's only."""
+        if obj is None or obj.contract.status == ContractStatus.APPROVED:
+            return False
+        return bool(admin.ModelAdmin.has_delete_permission(self, request, obj))
 
     @admin.display(description="says")
     def in_words(self, term: AllowanceTerm) -> str:

@@ -11,6 +11,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
+from django.db import models
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -186,6 +187,7 @@ class WebhookEndpointDesk(DeedsMixin, HistoryDesk):
     search_fields = ["name", "url"]
     ordering = ["name"]
     fields = ["name", "url", "is_active"]
+    formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
     deeds = (RotateSecret(),)
     empty_hint = "An endpoint is told every notice over HTTPS, signed as Standard Webhooks has it."
 
