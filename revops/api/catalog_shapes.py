@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from revops.api.entitlement_shapes import VersionEntitlement
+from revops.api.entitlement_shapes import ContractEntitlement, VersionEntitlement
 from revops.api.shapes import Currency, Day, Instant, Money, Quantity, RequestFault, Shown
 
 Key = Annotated[str, Meta(description="Its key: letters, digits, dots, dashes and underscores.", examples=["globex"])]
@@ -267,6 +267,9 @@ class Contract(Shown, kw_only=True):
     lines: list[ContractLine]
     discounts: list[ContractDiscount]
     one_time: list[OneTimeTerm]
+    entitlements: Annotated[
+        list[ContractEntitlement], Meta(description="Features otherwise than its plans say, or beside them.")
+    ]
 
 
 class PriceShift(Shown, kw_only=True):
@@ -475,6 +478,7 @@ CONTRACT = {
     ],
     "discounts": [],
     "one_time": [],
+    "entitlements": [],
 }
 
 CONTRACT_DRAFT = {**CONTRACT, "status": "draft", "submitted_by": None, "approved_by": None}

@@ -17,10 +17,11 @@ from catalog.models import Seller, TaxBehavior
 from catalog.pricing import FieldError
 from contracts import lifecycle
 from contracts.drafts import terms_of
-from contracts.models import Contract, ContractLine, Discount, DiscountKind, OneTimeTerm
+from contracts.models import AllowanceTerm, Contract, ContractLine, Discount, DiscountKind, OneTimeTerm
 from revops.api import catalog_shapes as shapes
 from revops.api.calls import Document, call
 from revops.api.catalog import plain_money, plain_number, window
+from revops.api.entitlements import allowance_json
 from revops.api.paging import Page
 from revops.api.problems import Problem
 from revops.api.shapes import Paged
@@ -59,6 +60,7 @@ class ContractShelf(Shelf):
             Prefetch("lines", lines),
             Prefetch("discounts", Discount.objects.filter(superseded_at__isnull=True)),
             Prefetch("one_time_terms", OneTimeTerm.objects.filter(superseded_at__isnull=True)),
+            Prefetch("entitlements", AllowanceTerm.objects.filter(superseded_at__isnull=True)),
         )
 
     def render(self, row: Contract) -> dict[str, Any]:
@@ -76,6 +78,7 @@ class ContractShelf(Shelf):
             "lines": [line_json(line) for line in row.lines.all()],
             "discounts": [discount_json(discount, row.currency) for discount in row.discounts.all()],
             "one_time": [term_json(term, row.currency) for term in row.one_time_terms.all()],
+            "entitlements": [allowance_json(term) for term in row.entitlements.all()],
         }
 
     def said(self, row: Contract) -> dict[str, Any]:
