@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from catalog.entitlements import Entitlement, EntitlementKind
+from catalog.entitlements import Entitlement, EntitlementKind, OnLimit, Reset
+from catalog.entitling import EntitlementDraft, RolloverDraft, draft_of, rollover_of
 from catalog.models import BillingTime, Price, PriceKind, PriceModel, PriceTier
 from catalog.money import exact, minor_places, money_text, quantity_text, round_money
 
@@ -157,12 +158,17 @@ def _percentage(price: Price, currency: str) -> str:
 
 def entitlement_words(row: Entitlement) -> str:
     """What a version lets a customer use: "1,000 tokens each billing period, then no access; told at 50, 90, 100 %"."""
-    if row.kind != EntitlementKind.METERED:
-        return _value(row.value)
-    said = [_limit(row.limit, row.meter.unit if row.meter else "", row.get_reset_display())]
-    if row.limit is not None:
-        said[0] += f", then {row.get_on_limit_display()}"
-        said += _told(row.thresholds) + _rolling(row)
+    return given_words(draft_of(row), row.meter.unit if row.meter else "")
+
+
+def given_words(draft: EntitlementDraft, unit: str = "") -> str:
+    """The same of what an entitlement is to be."""
+    if draft.kind != EntitlementKind.METERED:
+        return _value(draft.value)
+    said = [_limit(draft.limit, unit, Reset(draft.reset).label)]
+    if draft.limit is not None:
+        said[0] += f", then {OnLimit(draft.on_limit).label}"
+        said += _told(draft.thresholds) + _rolling(draft.rollover)
     return "; ".join(said)
 
 
@@ -179,7 +185,7 @@ def allowance_words(term: Any) -> str:
         said.append(f"then {term.get_on_limit_display()}")
     if term.thresholds is not None:
         said += _told(term.thresholds)
-    return "; ".join([*said, *_rolling(term)]) or "on"
+    return "; ".join([*said, *_rolling(rollover_of(term))]) or "on"
 
 
 def _value(value: Any) -> str:
@@ -199,9 +205,9 @@ def _told(thresholds: Sequence[int]) -> list[str]:
     return [f"told at {', '.join(map(str, thresholds))} %"] if thresholds else ["told nothing"]
 
 
-def _rolling(row: Any) -> list[str]:
-    if row.rollover_percent is None:
+def _rolling(rollover: RolloverDraft | None) -> list[str]:
+    if rollover is None:
         return []
-    most = "" if row.rollover_cap is None else f", at most {figure(row.rollover_cap)}"
-    periods = "a period" if row.rollover_periods == 1 else f"{row.rollover_periods} periods"
-    return [f"{figure(row.rollover_percent)} % of what is left stays for {periods}{most}"]
+    most = "" if rollover.cap is None else f", at most {figure(rollover.cap)}"
+    periods = "a period" if rollover.periods == 1 else f"{rollover.periods} periods"
+    return [f"{figure(rollover.percent)} % of what is left stays for {periods}{most}"]
