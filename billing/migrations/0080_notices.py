@@ -12,7 +12,7 @@ from catalog.sql import run_sql_file
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0013_distinct_values'),
+        ('billing', '0015_tax'),
         ('contracts', '0040_allowance_terms'),
     ]
 

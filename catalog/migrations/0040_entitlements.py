@@ -17,7 +17,7 @@ from catalog.sql import run_sql_file
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('catalog', '0005_terms_of_every_kind'),
+        ('catalog', '0006_tax'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

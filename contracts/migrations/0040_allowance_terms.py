@@ -13,7 +13,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('contracts', '0004_migrate_contract'),
+        ('contracts', '0005_tax'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
