@@ -8,6 +8,9 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from django.utils import timezone
+
+from billing.entitlements import delivering, notices
 from billing.invoicing import bill_run as runs
 from billing.review.at_risk import refresh_estimates
 from billing.review.release import release_approved as go_on
@@ -38,6 +41,20 @@ def review_held(at: str) -> dict[str, int]:
 def estimate_held_again(at: str) -> dict[str, int]:
     """Estimate everything that is held anew: customers, prices and use have changed since."""
     return {"estimated": refresh_estimates(_instant(at), only_new=False)}
+
+
+def give_notices(at: str) -> dict[str, int]:
+    """Tell customers what of their allowances is used: what no batch has told them yet."""
+    return {"given": notices.look_over(_instant(at))}
+
+
+def deliver_notices(at: str) -> dict[str, int]:
+    """Send notices by mail and to webhooks, and what failed again when its time has come.
+
+    A late worker sends now, whenever it was meant to: what is sent says when.
+    """
+    _instant(at)
+    return delivering.deliver_due(timezone.now)
 
 
 def _instant(at: str) -> dt.datetime:

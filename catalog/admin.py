@@ -23,6 +23,7 @@ from catalog.columns import count, quantity, status
 from catalog.comparing import compare_versions, version_before
 from catalog.deeds import Change, Deed, DeedsMixin
 from catalog.desks import HistoryDesk, PartsMixin, TabularInline
+from catalog.entitlement_desk import given_in_words
 from catalog.models import (
     Feature,
     Meter,
@@ -202,6 +203,7 @@ class CopyVersion(Deed):
             prices=content.prices,
             trial_days=content.trial_days,
             tax_behavior=content.tax_behavior,
+            entitlements=content.entitlements,
             at=at,
             by=by,
             reason=f"Copied from {row}",
@@ -297,7 +299,7 @@ class PlanVersionDesk(DeedsMixin, HistoryDesk):
         if version.pk is None:
             return "-"
         prices = [(price, price_words(price, version.currency)) for price in priced(version)]
-        shown = {"prices": prices, "version": version}
+        shown = {"prices": prices, "version": version, "given": given_in_words(version)}
         return mark_safe(render_to_string("admin/catalog/prices.html", shown))
 
     def save_model(self, request: HttpRequest, obj: PlanVersion, form: Any, change: bool) -> None:
@@ -375,7 +377,7 @@ class PriceDesk(PartsMixin, HistoryDesk):
                     "multiplier",
                     "cumulative",
                     "dimension",
-                    ("included_units", "zero_quantity"),
+                    ("included_units", "included", "zero_quantity"),
                     ("minimum_amount", "maximum_amount"),
                 ],
             },

@@ -26,9 +26,13 @@ class History(HistoricalRecords):  # type: ignore[misc]
         return super().get_change_reason_for_object(instance, history_type, using) or ""
 
 
-def history() -> HistoricalRecords:
-    """The history of a human-edited model; the reason of a change is kept beside who and when."""
-    return History(history_change_reason_field=models.TextField(default="", blank=True))
+def history(*secrets: str) -> HistoricalRecords:
+    """The history of a human-edited model; the reason of a change is kept beside who and when.
+
+    Fields that are `secrets` are not kept in it.
+    """
+    reason = models.TextField(default="", blank=True)
+    return History(history_change_reason_field=reason, excluded_fields=list(secrets))
 
 
 class Fact(models.Model):

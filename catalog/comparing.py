@@ -17,10 +17,11 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.utils.text import capfirst
 
+from catalog.entitling import EntitlementDraft
 from catalog.models import PLAIN, PlanVersion, Price, PriceKind, PriceModel
 from catalog.money import exact
 from catalog.publishing import PriceDraft, VersionContent, content_of
-from catalog.wording import figure, price_figure, price_words
+from catalog.wording import figure, given_words, price_figure, price_words
 
 Shift = Literal["added", "removed", "changed", "same"]
 
@@ -33,6 +34,7 @@ TIER_COLUMNS = ("unit_amount", "flat_amount", "cap_amount", "rate_percent")
 LABELS = {
     "unit_amount": "each unit", "flat_amount": "flat amount", "cap_amount": "at most", "rate_percent": "percent",
     "included_units": "included units", "billing": "billed", "prorate": "prorated by days",
+    "entitlements": "entitlements",
 }  # fmt: skip
 
 
@@ -258,6 +260,8 @@ def value_words(name: str, value: Any, currency: str) -> str:
     if name == "unit_conversion":
         rounding = dict(Price._meta.get_field("conversion_rounding").flatchoices).get(value.get("rounding") or "none")
         return f"{'times' if value.get('op') == 'multiply' else 'divided by'} {_plain(value.get('factor'))}, {rounding}"
+    if isinstance(value, EntitlementDraft):
+        return f"{value.feature} {given_words(value)}"
     if is_dataclass(value):
         said = {one.name: getattr(value, one.name) for one in fields(value)}
         return value_words(name, {key: one for key, one in said.items() if one not in (None, "", (), {}, [])}, currency)

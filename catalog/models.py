@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from catalog.auditing import history, two_persons
+from catalog.entitlements import Entitlement as Entitlement  # a model of this application
 from catalog.money import UnknownCurrency, minor_places
 from catalog.pricing import PriceRule, parse_price
 from catalog.selection import parse_window
@@ -395,6 +396,10 @@ class Price(models.Model):
     interval = models.CharField(
         max_length=10, choices=Interval, blank=True,
         help_text="Where the price has an interval of its own: a yearly fee in a monthly plan. Empty: the plan's.",
+    )  # fmt: skip
+    included = models.CharField(
+        max_length=12, blank=True, choices=[("entitlement", "as many as the entitlement on its meter")],
+        help_text="Where the free units are the plan's allowance. Empty: as many as included_units says.",
     )  # fmt: skip
     prorate = models.BooleanField(default=True, help_text="By days, where a period is not whole.")
     tax_category = models.CharField(

@@ -15,6 +15,14 @@ from django.db import transaction
 from django.db.models import Max
 
 from catalog.auditing import Actor, are_one_person, identity, sign
+from catalog.entitling import (
+    EntitlementDraft,
+    drafts_of,
+    entitlement_faults,
+    included_faults,
+    known_features,
+    store_entitlements,
+)
 from catalog.models import (
     NUMBERS,
     Aggregation,
@@ -72,6 +80,7 @@ class PriceDraft:
     combine: str = "rate_each_bucket"
     interval: str = ""
     tax_category: str = ""
+    included: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,12 @@ class VersionContent:
     prices: tuple[PriceDraft, ...] = field(default=())
     trial_days: int = 0
     tax_behavior: str = TaxBehavior.EXCLUSIVE
+    entitlements: tuple[EntitlementDraft, ...] = ()
+
+    def meters(self) -> dict[str, Meter]:
+        """The meters that it names, as far as they are there, by key."""
+        named = {one.meter for one in self.prices} | {one.meter for one in self.entitlements}
+        return Meter.objects.in_bulk(named - {None, ""}, field_name="key")
 
 
 def draft_version(
@@ -94,12 +109,13 @@ def draft_version(
     effective_from: dt.date | None = None,
     trial_days: int = 0,
     tax_behavior: str = TaxBehavior.EXCLUSIVE,
+    entitlements: Sequence[EntitlementDraft] = (),
     by: Actor = None,
     reason: str = "",
 ) -> PlanVersion:
     """Add the next version of a plan, as a draft. Raises UnableToPublish where its prices cannot be read."""
-    content = VersionContent(currency, effective_from, tuple(prices), trial_days, tax_behavior)
-    meters = Meter.objects.in_bulk([price.meter for price in prices if price.meter], field_name="key")
+    content = VersionContent(currency, effective_from, tuple(prices), trial_days, tax_behavior, tuple(entitlements))
+    meters = content.meters()
     if errors := content_errors(content, meters):
         raise UnableToPublish(errors)
     with transaction.atomic():
@@ -116,6 +132,7 @@ def draft_version(
         sign(version, at, by, reason or "Drafted")
         version.save()
         _store_prices(version, prices, meters, (at, by))
+        store_entitlements(version, entitlements, meters, (at, by))
     return version
 
 
@@ -128,7 +145,7 @@ def redraft(
         _demand(locked, VersionStatus.DRAFT, "change")
         if same_content(content_of(locked), content):
             return
-        meters = Meter.objects.in_bulk([price.meter for price in content.prices if price.meter], field_name="key")
+        meters = content.meters()
         if errors := content_errors(content, meters):
             raise UnableToPublish(errors)
         locked.currency, locked.effective_from = content.currency, content.effective_from
@@ -136,7 +153,9 @@ def redraft(
         sign(locked, at, by, reason or "Drafted anew")
         locked.save()
         locked.prices.all().delete()
+        locked.entitlements.all().delete()
         _store_prices(locked, content.prices, meters, (at, by))
+        store_entitlements(locked, content.entitlements, meters, (at, by))
 
     return _step(version, rewrite, at, by)
 
@@ -215,11 +234,13 @@ def content_of(version: PlanVersion) -> VersionContent:
                 combine=price.combine,
                 interval=price.interval,
                 tax_category=price.tax_category,
+                included=price.included,
             )
             for price in version.prices.select_related("meter").prefetch_related("tiers")
         ),
         version.trial_days,
         version.tax_behavior,
+        drafts_of(version),
     )
 
 
@@ -251,6 +272,8 @@ def content_errors(content: VersionContent, meters: Mapping[str, Meter]) -> list
         if price.key in seen:
             errors.append(FieldError(f"prices[{index}].key", "duplicate", f"{price.key} is there twice"))
         seen.add(price.key)
+    errors += entitlement_faults(content.entitlements, meters, known_features(content.entitlements))
+    errors += included_faults(content.prices, content.entitlements, meters)
     return errors
 
 
@@ -421,8 +444,7 @@ def _demand(version: PlanVersion, status: VersionStatus, deed: str) -> None:
 
 def require_sellable(version: PlanVersion) -> None:
     content = content_of(version)
-    used = {price.meter for price in content.prices if price.meter}
-    errors = content_errors(content, Meter.objects.in_bulk(used, field_name="key"))
+    errors = content_errors(content, content.meters())
     before = (
         PlanVersion.objects.sold()
         .filter(plan_id=version.plan_id, number__lt=version.number, effective_from__isnull=False)
@@ -472,6 +494,7 @@ def _store_price(
         combine=draft.combine,
         interval=draft.interval,
         tax_category=draft.tax_category,
+        included=draft.included,
         **{name: Decimal(value) if name in DECIMAL else value for name, value in arithmetic.items()},
         **{f"conversion_{name}": value for name, value in conversion.items()},
     )
@@ -495,8 +518,19 @@ def _comparable(content: VersionContent) -> object:
     rules = [parse_price(price.arithmetic) for price in content.prices]
     filters = [filter_of(price.filters) for price in content.prices]
     prices = [replace(price, arithmetic={}, filters={}) for price in content.prices]
+    entitlements = sorted(
+        (
+            replace(one, thresholds=tuple(sorted(one.thresholds)), value=_plain(one.value))
+            for one in content.entitlements
+        ),
+        key=lambda one: one.feature,
+    )
     said = content.currency, content.effective_from, content.trial_days, content.tax_behavior
-    return *said, prices, filters, rules
+    return *said, prices, filters, rules, entitlements
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _said(deed: str, by: Actor) -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from calendar import monthrange
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
+from catalog.entitlements import Entitlement, EntitlementKind, OnLimit, Reset
+from catalog.entitling import EntitlementDraft, RolloverDraft, draft_of, rollover_of
 from catalog.models import BillingTime, Price, PriceKind, PriceModel, PriceTier
 from catalog.money import exact, minor_places, money_text, quantity_text, round_money
 
@@ -66,6 +70,8 @@ def price_words(price: Price, currency: str) -> str:
         said.append(f"units {sign} {figure(price.conversion_factor)}")
     if price.window:
         said.append(f"in windows of {price.window}")
+    if price.included:
+        said.append("the allowance included")
     if price.included_units:
         said.append(f"the first {figure(price.included_units)} included")
     if price.minimum_amount is not None:
@@ -148,3 +154,60 @@ def _percentage(price: Price, currency: str) -> str:
     if price.free_amount:
         text += f", the first {price_figure(price.free_amount, currency)} free"
     return text
+
+
+def entitlement_words(row: Entitlement) -> str:
+    """What a version lets a customer use: "1,000 tokens each billing period, then no access; told at 50, 90, 100 %"."""
+    return given_words(draft_of(row), row.meter.unit if row.meter else "")
+
+
+def given_words(draft: EntitlementDraft, unit: str = "") -> str:
+    """The same of what an entitlement is to be."""
+    if draft.kind != EntitlementKind.METERED:
+        return _value(draft.value)
+    said = [_limit(draft.limit, unit, Reset(draft.reset).label)]
+    if draft.limit is not None:
+        said[0] += f", then {OnLimit(draft.on_limit).label}"
+        said += _told(draft.thresholds) + _rolling(draft.rollover)
+    return "; ".join(said)
+
+
+def allowance_words(term: Any) -> str:
+    """What a contract says of a feature otherwise; nothing of what stays as the plan has it."""
+    said = []
+    if term.value is not None:
+        said.append(_value(term.value))
+    if term.unlimited or term.limit is not None:
+        said.append(_limit(None if term.unlimited else term.limit, "", term.get_reset_display() if term.reset else ""))
+    if term.extra is not None:
+        said.append(f"{figure(term.extra)} more")
+    if term.on_limit:
+        said.append(f"then {term.get_on_limit_display()}")
+    if term.thresholds is not None:
+        said += _told(term.thresholds)
+    return "; ".join([*said, *_rolling(rollover_of(term))]) or "on"
+
+
+def _value(value: Any) -> str:
+    if value in (None, True):
+        return "on"
+    if value is False:
+        return "off"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _limit(limit: Decimal | None, unit: str, reset: str) -> str:
+    amount = "as much as they like" if limit is None else f"{figure(limit)} {unit}".strip()
+    return f"{amount} each {reset.lower()}" if reset and limit is not None else amount
+
+
+def _told(thresholds: Sequence[int]) -> list[str]:
+    return [f"told at {', '.join(map(str, thresholds))} %"] if thresholds else ["told nothing"]
+
+
+def _rolling(rollover: RolloverDraft | None) -> list[str]:
+    if rollover is None:
+        return []
+    most = "" if rollover.cap is None else f", at most {figure(rollover.cap)}"
+    periods = "a period" if rollover.periods == 1 else f"{rollover.periods} periods"
+    return [f"{figure(rollover.percent)} % of what is left stays for {periods}{most}"]

@@ -14,6 +14,7 @@ from catalog.models import Price, PriceKind, VersionStatus
 from catalog.money import minor_places, quantize
 from catalog.periods import known_zones
 from catalog.pricing import FieldError
+from contracts.allowance_checks import allowance_faults, included_faults
 from contracts.drafts import LineDraft, OneTimeDraft, TermsDraft
 from contracts.extending import LONGEST_NOTICE, LONGEST_RENEWAL, Renewal
 from contracts.models import Contract, ContractLine
@@ -100,6 +101,8 @@ def faults(contract: Contract, terms: TermsDraft, surroundings: Surroundings | N
     found += override_faults(terms.overrides, of_lines)
     found += commitment_faults(contract, terms.commitments, of_lines)
     found += grant_faults(contract, terms.credits, of_lines)
+    found += allowance_faults(terms.entitlements, of_lines)
+    found += included_faults(of_lines)
     found += _one_time_faults(contract, terms.one_time)
     found += _billed_elsewhere(contract, terms.lines, prices, around)
     known = {(fault.path, fault.code) for fault in found}

@@ -10,8 +10,11 @@ from typing import Any, ClassVar, Protocol, Self
 
 from django.db.models import QuerySet
 
+from catalog.entitlements import EntitlementKind
+from catalog.entitling import RolloverDraft, rollover_of
 from catalog.models import PlanVersion, TaxBehavior
 from contracts.models import (
+    AllowanceTerm,
     Commitment,
     Contract,
     ContractLine,
@@ -199,6 +202,58 @@ class GrantDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class AllowanceDraft:
+    """A feature otherwise than the plans say, or beside them; None and empty: as they say."""
+
+    feature: str
+    starts_on: dt.date
+    ends_on: dt.date | None = None
+    kind: str = ""
+    value: Any = None
+    meter: str = ""
+    limit: Decimal | None = None
+    unlimited: bool = False
+    extra: Decimal | None = None
+    reset: str = ""
+    on_limit: str = ""
+    thresholds: tuple[int, ...] | None = None
+    rollover: RolloverDraft | None = None
+    reason: str = ""
+    key: str = ""
+
+    manager: ClassVar[str] = "entitlements"
+    counts_by_place: ClassVar[bool] = True
+
+    @property
+    def own_kind(self) -> str:
+        """What the feature is where no plan gives it."""
+        if self.kind:
+            return self.kind
+        if self.meter or self.limit is not None or self.extra is not None or self.unlimited:
+            return EntitlementKind.METERED
+        is_switch = self.value is None or isinstance(self.value, bool)
+        return EntitlementKind.BOOLEAN if is_switch else EntitlementKind.STATIC
+
+    @classmethod
+    def of(cls, row: AllowanceTerm) -> AllowanceDraft:
+        values = {one.name: getattr(row, one.name) for one in fields(cls) if one.name != "rollover"}
+        thresholds = None if row.thresholds is None else tuple(row.thresholds)
+        return cls(**{**values, "thresholds": thresholds, "rollover": rollover_of(row)})
+
+    def row(self, contract: Contract, position: int) -> AllowanceTerm:
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "rollover"}
+        rolls = self.rollover
+        return AllowanceTerm(
+            contract=contract,
+            position=position,
+            rollover_percent=rolls.percent if rolls else None,
+            rollover_cap=rolls.cap if rolls else None,
+            rollover_periods=rolls.periods if rolls else 1,
+            **{**values, "thresholds": None if self.thresholds is None else sorted(self.thresholds)},
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class OneTimeDraft:
     """An amount charged once on a day; below zero a credit."""
 
@@ -231,6 +286,7 @@ class TermsDraft:
     overrides: tuple[OverrideDraft, ...] = field(default=(), metadata={"draft": OverrideDraft})
     commitments: tuple[CommitmentDraft, ...] = field(default=(), metadata={"draft": CommitmentDraft})
     credits: tuple[GrantDraft, ...] = field(default=(), metadata={"draft": GrantDraft})
+    entitlements: tuple[AllowanceDraft, ...] = field(default=(), metadata={"draft": AllowanceDraft})
 
     def each(self) -> Iterator[tuple[str, Sequence[Any]]]:
         """(kind, its terms), as they are named in files."""
@@ -241,7 +297,12 @@ class TermsDraft:
 KINDS: Mapping[str, type[TermDraft]] = {one.name: one.metadata["draft"] for one in fields(TermsDraft)}
 """The kinds of terms as files name them. Everything that stores, reads, amends or compares terms goes by this."""
 
-SINGULAR = {"discounts": "discount", "commitments": "commitment", "credits": "credit"}
+SINGULAR = {
+    "discounts": "discount",
+    "commitments": "commitment",
+    "credits": "credit",
+    "entitlements": "entitlement",
+}
 
 
 def terms_draft(

@@ -28,6 +28,7 @@ from contracts.checking import Surroundings, faults, renewal_faults
 from contracts.drafts import (
     KINDS,
     SINGULAR,
+    AllowanceDraft,
     GrantDraft,
     LineDraft,
     OneTimeDraft,
@@ -303,6 +304,18 @@ def grant_credit(
 
 
 _OF_GRANT = re.compile(r"^credits\[\d+\]\.")
+
+
+def add_allowance(contract: Contract, allowance: AllowanceDraft, *, at: dt.datetime, by: Actor = None) -> Contract:
+    """Agree on a feature otherwise from a day on, beside what was agreed before. Raises UnableToAmend."""
+
+    def added(locked: Contract, terms: TermsDraft) -> TermsDraft:
+        taken = {one.key for one in terms.entitlements}
+        key = next(name for place in count(1) if (name := f"entitlement-{place}") not in taken)
+        named = allowance if allowance.key else replace(allowance, key=key)
+        return replace(terms, entitlements=(*terms.entitlements, named))
+
+    return _amend(contract, added, Signature(at, by, said(allowance.reason or f"Changed {allowance.feature}", by)))
 
 
 def end(contract: Contract, on: dt.date, *, at: dt.datetime, by: Actor = None, reason: str = "") -> Contract:

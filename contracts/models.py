@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import F, Func, Q
 
 from catalog.auditing import history, two_persons
+from catalog.entitlements import EntitlementKind, OnLimit, Reset, UnitsField
 from catalog.models import KEY, Interval, PlanVersion, Seller, TaxBehavior, demand_tax_id, validate_currency
 
 
@@ -80,6 +81,7 @@ class Contact(models.Model):
     name = models.CharField(max_length=200, blank=True)
     email = models.EmailField()
     receives_invoices = models.BooleanField(default=True)
+    receives_notices = models.BooleanField(default=True, help_text="How much of an allowance is used.")
     history = history()
 
     def __str__(self) -> str:
@@ -440,6 +442,62 @@ class CreditGrant(Term):
                 condition=Q(expires_on__isnull=True) | Q(expires_on__gt=F("starts_on")),
                 name="credit_grant_expires_after_start",
                 violation_error_message="A grant expires after it begins.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contract.number}/{self.key}"
+
+
+class AllowanceTerm(Term):
+    """A feature agreed otherwise than its plan says, or beside it: what is empty stays as the plan has it.
+
+    Of several that hold at once, the one that began last counts; what they give `extra` adds up.
+    """
+
+    contract = models.ForeignKey(Contract, on_delete=models.CASCADE, related_name="entitlements")
+    key = models.CharField(max_length=80, validators=[KEY])
+    feature = models.CharField(max_length=80, validators=[KEY], help_text="The key of the feature.")
+    kind = models.CharField(max_length=8, choices=EntitlementKind, blank=True)
+    value = models.JSONField(null=True, blank=True)
+    meter = models.CharField(max_length=80, blank=True, help_text="The key, where the plans do not give the feature.")
+    limit = UnitsField(null=True, blank=True, validators=[MinValueValidator(Decimal(0))])
+    unlimited = models.BooleanField(default=False, help_text="As much as they like.")
+    extra = UnitsField(
+        null=True, blank=True, validators=[MinValueValidator(Decimal(0))],
+        help_text="Units more than the limit, in each period that its days touch.",
+    )  # fmt: skip
+    reset = models.CharField(max_length=14, choices=Reset, blank=True)
+    on_limit = models.CharField(max_length=8, choices=OnLimit, blank=True)
+    thresholds = ArrayField(models.PositiveSmallIntegerField(), null=True, blank=True)
+    rollover_percent = models.DecimalField(
+        max_digits=7, decimal_places=4, null=True, blank=True,
+        validators=[MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(100))],
+    )  # fmt: skip
+    rollover_cap = UnitsField(null=True, blank=True, validators=[MinValueValidator(Decimal(0))])
+    rollover_periods = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1)])
+    starts_on = models.DateField()
+    ends_on = models.DateField(null=True, blank=True, help_text="The first day it no longer counts.")
+    reason = models.CharField(max_length=200, blank=True)
+    position = models.PositiveSmallIntegerField(default=0)
+    history = history()
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["contract", "key"], condition=Q(superseded_at__isnull=True), name="allowance_term_key"
+            ),
+            models.CheckConstraint(
+                condition=Q(ends_on__isnull=True) | Q(ends_on__gt=F("starts_on")),
+                name="allowance_term_ends_after_start",
+                violation_error_message="An allowance ends after it starts.",
+            ),
+            models.CheckConstraint(
+                condition=(Q(limit__isnull=True) | Q(limit__gte=0, unlimited=False))
+                & (Q(extra__isnull=True) | Q(extra__gte=0)),
+                name="allowance_term_bounds",
+                violation_error_message="A limit is not negative, and what is unlimited has none.",
             ),
         ]
 

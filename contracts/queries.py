@@ -10,22 +10,29 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.db.models import F, Prefetch, QuerySet
 
+from catalog.entitlements import Entitlement
 from catalog.models import (
     Aggregation,
     BillingTime,
     CreditUnused,
+    Meter,
     PlanVersion,
     Price,
     Seller,
     TaxBehavior,
     TaxRate,
 )
+from catalog.money import ZERO
 from catalog.periods import Interval, Unit
 from catalog.pricing import PriceRule
 from catalog.selection import EVERYTHING, Selection, filter_of, parse_window
 from catalog.tax_ids import is_reverse_charge
-from contracts.drafts import KINDS, rows_of
+from contracts.drafts import KINDS, AllowanceDraft, rows_of
+from contracts.entitled import AllowanceTerms, EntitlementTerms, Kind, Rollover
+from contracts.entitled import OnLimit as OnLimitName
+from contracts.entitled import Reset as ResetName
 from contracts.models import (
+    AllowanceTerm,
     Commitment,
     CommitmentKind,
     Contract,
@@ -60,22 +67,40 @@ class UnreadableContract(ValueError):
 
 
 class PriceBook:
-    """The prices of plan versions as values, each read once. Versions on contracts are frozen, so it never ages."""
+    """Prices and entitlements of plan versions as values, each read once. Versions on contracts are frozen, so it never
+    ages; what contracts themselves say of features names meters by their key."""
 
     def __init__(self) -> None:
         self._prices: dict[int, tuple[PriceTerms, ...]] = {}
+        self._entitlements: dict[int, tuple[EntitlementTerms, ...]] = {}
+        self._meters: dict[str, Meter | None] = {}
 
     def load(self, version_ids: Iterable[int]) -> None:
         missing = set(version_ids) - self._prices.keys()
         if not missing:
             return
-        versions = PlanVersion.objects.filter(pk__in=missing).prefetch_related("prices__tiers", "prices__meter")
+        versions = PlanVersion.objects.filter(pk__in=missing).prefetch_related(
+            "prices__tiers", "prices__meter", "entitlements__feature", "entitlements__meter"
+        )
         for version in versions:
             prices = list(version.prices.all())
-            self._prices[version.pk] = tuple(_price_terms(price, prices) for price in prices)
+            given = self._entitlements[version.pk] = tuple(entitlement_terms(one) for one in version.entitlements.all())
+            self._prices[version.pk] = tuple(_price_terms(price, prices, given) for price in prices)
 
     def of(self, version_id: int) -> tuple[PriceTerms, ...]:
         return self._prices[version_id]
+
+    def entitlements(self, version_id: int) -> tuple[EntitlementTerms, ...]:
+        return self._entitlements[version_id]
+
+    def load_meters(self, keys: Iterable[str]) -> None:
+        missing = set(keys) - self._meters.keys()
+        if missing:
+            found = Meter.objects.in_bulk(missing, field_name="key")
+            self._meters |= {key: found.get(key) for key in missing}
+
+    def meter(self, key: str) -> Meter | None:
+        return self._meters[key]
 
 
 def for_rating(contracts: Iterable[int]) -> list[Contract]:
@@ -139,6 +164,7 @@ def agreement(
         bill_day=contract.bill_day,
         proration=cast(Proration, contract.seller.proration),
         settles_at_once=contract.seller.credit_unused == CreditUnused.AT_ONCE,
+        allowances=tuple(allowance_terms(one, book) for one in contract.entitlements.all()),
     )
 
 
@@ -162,6 +188,7 @@ def _interval_of(line: ContractLine) -> Interval:
 def agreements(contracts: Sequence[Contract], book: PriceBook) -> dict[int, Agreement | UnreadableContract]:
     """Contract id -> its agreement, or why it has none; one bad contract costs no other."""
     book.load(line.plan_version_id for contract in contracts for line in contract.lines.all())
+    book.load_meters(one.meter for contract in contracts for one in contract.entitlements.all() if one.meter)
     taxes = tax_table()
     read: dict[int, Agreement | UnreadableContract] = {}
     for contract in contracts:
@@ -185,11 +212,13 @@ def _line_terms(line: ContractLine, book: PriceBook) -> LineTerms:
         uplift=line.uplift_percent.normalize() + Decimal(0),
         trial_days=version.trial_days if line.trial_days is None else line.trial_days,
         with_tax=version.tax_behavior == TaxBehavior.INCLUSIVE,
+        entitlements=book.entitlements(version.pk),
     )
 
 
-def _price_terms(price: Price, prices: Sequence[Price]) -> PriceTerms:
+def _price_terms(price: Price, prices: Sequence[Price], entitlements: Sequence[EntitlementTerms] = ()) -> PriceTerms:
     meter, rule = price.meter, price.rule()
+    included = [one.feature for one in entitlements if price.included and one.meter_id == price.meter_id]
     return PriceTerms(
         key=price.key,
         description=price.name or price.key,
@@ -202,7 +231,56 @@ def _price_terms(price: Price, prices: Sequence[Price]) -> PriceTerms:
         interval=Interval(cast(Unit, price.interval)) if price.interval else None,
         arithmetic=price.terms(),
         tax_category=price.tax_category,
+        entitlement=included[0] if included else "",
     )
+
+
+def entitlement_terms(row: Entitlement) -> EntitlementTerms:
+    meter = row.meter
+    return EntitlementTerms(
+        feature=row.feature.key,
+        kind=cast(Kind, row.kind),
+        value=row.value,
+        meter_id=row.meter_id,
+        meter=meter.key if meter else "",
+        unit=meter.unit if meter else "",
+        limit=_plain(row.limit),
+        reset=cast(ResetName, row.reset),
+        on_limit=cast(OnLimitName, row.on_limit),
+        thresholds=tuple(row.thresholds),
+        rollover=_rollover(row),
+    )
+
+
+def allowance_terms(row: AllowanceTerm, book: PriceBook) -> AllowanceTerms:
+    """What a contract says of a feature: only what it says is changed."""
+    changes: dict[str, Any] = {name: getattr(row, name) for name in ("reset", "on_limit") if getattr(row, name)}
+    if row.meter:
+        meter = book.meter(row.meter)
+        if meter is None:
+            raise UnreadableContract(f"contract {row.contract_id}: there is no meter {row.meter}")
+        changes |= {"meter_id": meter.pk, "meter": meter.key, "unit": meter.unit}
+    if row.value is not None:
+        changes["value"] = row.value
+    if row.unlimited or row.limit is not None:
+        changes["limit"] = None if row.unlimited else _plain(row.limit)
+    if row.thresholds is not None:
+        changes["thresholds"] = tuple(row.thresholds)
+    if row.rollover_percent is not None:
+        changes["rollover"] = _rollover(row)
+    kind = cast(Kind, AllowanceDraft.of(row).own_kind)
+    return AllowanceTerms(row.feature, row.starts_on, row.ends_on, changes, _plain(row.extra) or ZERO, kind)
+
+
+def _rollover(row: Entitlement | AllowanceTerm) -> Rollover | None:
+    if row.rollover_percent is None:
+        return None
+    return Rollover(_plain(row.rollover_percent) or ZERO, _plain(row.rollover_cap), row.rollover_periods)
+
+
+def _plain(number: Decimal | None) -> Decimal | None:
+    """Without the zeros of its column."""
+    return None if number is None else number.normalize() + ZERO
 
 
 def _selection(price: Price, rule: PriceRule, prices: Sequence[Price]) -> Selection:

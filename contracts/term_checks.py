@@ -23,7 +23,7 @@ INTERVALS = ("day", "week", "month", "quarter", "half_year", "year", "term")
 
 
 def discount_faults(contract: Contract, discounts: Sequence[DiscountDraft], lines: OfLines) -> Iterator[FieldError]:
-    yield from _doubles("discounts", discounts)
+    yield from doubles("discounts", discounts)
     for index, discount in enumerate(discounts):
         path = f"discounts[{index}]"
         if discount.kind not in DiscountKind.values:
@@ -37,7 +37,7 @@ def discount_faults(contract: Contract, discounts: Sequence[DiscountDraft], line
         yield from _scope_faults(path, discount.applies_to, lines)
         if discount.kind == DiscountKind.QUANTITY:
             yield from _units_faults(f"{path}.applies_to", discount.applies_to, lines)
-        yield from _order_faults(path, "discount", discount.starts_on, discount.ends_on)
+        yield from order_faults(path, "discount", discount.starts_on, discount.ends_on)
 
 
 def override_faults(overrides: Sequence[OverrideDraft], lines: OfLines) -> Iterator[FieldError]:
@@ -50,7 +50,7 @@ def override_faults(overrides: Sequence[OverrideDraft], lines: OfLines) -> Itera
         for name in override.terms:
             if name not in ARITHMETIC_FIELDS:
                 yield FieldError(f"{path}.{name}", "unknown", f"{name} is nothing that an override changes")
-        yield from _order_faults(path, "override", override.starts_on, override.ends_on)
+        yield from order_faults(path, "override", override.starts_on, override.ends_on)
         found = [
             price
             for line, prices in lines
@@ -64,12 +64,15 @@ def override_faults(overrides: Sequence[OverrideDraft], lines: OfLines) -> Itera
             yield from _rule_faults(path, price, override)
         for other in overrides[:index]:
             same = (other.line, other.price) == (override.line, override.price)
-            if same and _overlap(other.starts_on, other.ends_on, override.starts_on, override.ends_on):
+            if same and overlap(other.starts_on, other.ends_on, override.starts_on, override.ends_on):
                 yield FieldError(path, "overlap", f"two overrides of {override.price} hold on the same days")
 
 
 def _rule_faults(path: str, price: Price, override: OverrideDraft) -> Iterator[FieldError]:
     """Whether what is left of the price and what the override says make a price, of what its meter can tell."""
+    if price.included and "included_units" in override.terms:
+        detail = f"the free units of {price.key} are an entitlement; agree on that one in `entitlements`"
+        yield FieldError(f"{path}.included_units", "invalid", detail)
     try:
         rule = parse_price(overridden(price.terms(), override.terms))
     except InvalidPrice as invalid:
@@ -77,6 +80,9 @@ def _rule_faults(path: str, price: Price, override: OverrideDraft) -> Iterator[F
             yield FieldError(f"{path}.{bracketed(error.path)}", error.code, error.detail)
         return
     is_usage = price.kind == PriceKind.USAGE and price.meter is not None
+    if price.included and not rule.counts_units:
+        detail = f"the free units of {price.key} are an entitlement, so it charges for a number of units"
+        yield FieldError(f"{path}.model", "invalid", detail)
     if rule.by_dimension and not price.dimension:
         detail = f"{price.key} has no dimension to share tiers over; only a plan version can give it one"
         yield FieldError(f"{path}.model", "invalid", detail)
@@ -92,7 +98,7 @@ def adds_up(price: Price) -> bool:
 def commitment_faults(
     contract: Contract, commitments: Sequence[CommitmentDraft], lines: OfLines
 ) -> Iterator[FieldError]:
-    yield from _doubles("commitments", commitments)
+    yield from doubles("commitments", commitments)
     if commitments and len({line.plan_version.tax_behavior for line, _ in lines}) > 1:
         detail = "some prices of the contract are with tax and some without, so that no commitment can count both"
         yield FieldError("commitments", "mixed", detail)
@@ -106,7 +112,7 @@ def commitment_faults(
         yield from _overage_faults(path, one)
         yield from _stretch_faults(f"{path}.interval", one, contract, billing)
         yield from _scope_faults(path, one.applies_to, lines)
-        yield from _order_faults(path, "commitment", one.starts_on, one.ends_on)
+        yield from order_faults(path, "commitment", one.starts_on, one.ends_on)
         if one.kind == CommitmentKind.QUANTITY:
             if len(one.applies_to) != 1:
                 yield FieldError(f"{path}.applies_to", "invalid", "a committed quantity is of one price: name it")
@@ -150,7 +156,7 @@ def _stretch_faults(path: str, one: CommitmentDraft, contract: Contract, billing
 
 
 def grant_faults(contract: Contract, grants: Sequence[GrantDraft], lines: OfLines) -> Iterator[FieldError]:
-    yield from _doubles("credits", grants)
+    yield from doubles("credits", grants)
     for index, grant in enumerate(grants):
         path = f"credits[{index}]"
         if grant.kind not in GrantKind.values:
@@ -164,7 +170,7 @@ def grant_faults(contract: Contract, grants: Sequence[GrantDraft], lines: OfLine
             yield FieldError(f"{path}.expires_on", "order", "a grant expires after it begins")
 
 
-def _doubles(name: str, terms: Sequence[Any]) -> Iterator[FieldError]:
+def doubles(name: str, terms: Sequence[Any]) -> Iterator[FieldError]:
     seen: set[str] = set()
     for index, term in enumerate(terms):
         if term.key in seen:
@@ -193,7 +199,7 @@ def _units_faults(path: str, keys: Sequence[str], lines: OfLines) -> Iterator[Fi
             yield FieldError(path, "invalid", detail)
 
 
-def _order_faults(path: str, what: str, starts_on: dt.date, ends_on: dt.date | None) -> Iterator[FieldError]:
+def order_faults(path: str, what: str, starts_on: dt.date, ends_on: dt.date | None) -> Iterator[FieldError]:
     if ends_on is not None and ends_on <= starts_on:
         article = "an" if what[0] in "aeiou" else "a"
         yield FieldError(f"{path}.until", "order", f"{article} {what} ends after it starts")
@@ -210,8 +216,8 @@ def _money_faults(path: str, amount: Decimal | None, contract: Contract) -> Iter
 
 
 def _meet(line: LineDraft, override: OverrideDraft) -> bool:
-    return _overlap(line.starts_on, line.ends_on, override.starts_on, override.ends_on)
+    return overlap(line.starts_on, line.ends_on, override.starts_on, override.ends_on)
 
 
-def _overlap(one: dt.date, one_until: dt.date | None, other: dt.date, other_until: dt.date | None) -> bool:
+def overlap(one: dt.date, one_until: dt.date | None, other: dt.date, other_until: dt.date | None) -> bool:
     return (one_until is None or other < one_until) and (other_until is None or one < other_until)

@@ -7,16 +7,18 @@ stretch of the period its line covers, the discounts that touch it, and the one-
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from catalog.money import ZERO, exact_sum
 from catalog.periods import BillingCalendar, Interval, Period, local_date, local_midnight
 from catalog.pricing import PriceRule, parse_price
 from catalog.selection import EVERYTHING, Selection
+from contracts.entitled import AllowanceTerms, EntitlementTerms, Rollover, entitlements_on, extra_units
 from contracts.tax_terms import DatedRate, Relief, TaxRounding, TaxTerms, rates_on
 
 PriceKind = Literal["recurring", "usage", "one_time"]
@@ -75,6 +77,8 @@ class PriceTerms:
     arithmetic: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """The fields `rule` was read from, for overrides."""
     tax_category: str = ""
+    entitlement: str = ""
+    """The feature whose allowance are its free units, where it says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class LineTerms:
     uplift: Decimal = Decimal(0)
     trial_days: int = 0
     with_tax: bool = False
+    entitlements: tuple[EntitlementTerms, ...] = ()
 
     @property
     def term(self) -> str:
@@ -210,6 +215,15 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """The allowance that is free at some prices, without what rolled over; `own` None: all of it is free."""
+
+    feature: str
+    own: Decimal | None
+    rollover: Rollover | None
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What the contract says for one billing period."""
 
@@ -225,6 +239,7 @@ class Terms:
     proration: Proration = "days"
     with_tax: bool = False
     """Whether its prices have their tax in them, and with them what commitments charge."""
+    allowances: tuple[Allowance, ...] = ()
 
     def starts_on(self, day: dt.date) -> bool:
         """Whether the period begins on that local day."""
@@ -267,6 +282,8 @@ class Agreement:
     proration: Proration = "days"
     settles_at_once: bool = False
     """Whether a change of what was billed in advance is settled on a document of its own."""
+    allowances: tuple[AllowanceTerms, ...] = ()
+    """What the contract itself says of features."""
 
     @cached_property
     def calendar(self) -> BillingCalendar:
@@ -283,7 +300,16 @@ class Agreement:
         """Whether what is due for a period depends on the periods before it."""
         longer = (one.interval is not None and one.interval != self.interval for one in self.commitments)
         own = ((price.interval or line.interval) != self.interval for line in self.lines for price in line.prices)
-        return bool(self.grants) or any(one.total is not None for one in self.discounts) or any(longer) or any(own)
+        totals = (one.total is not None for one in self.discounts)
+        return bool(self.grants) or any(totals) or any(longer) or any(own) or self._rolls_over
+
+    @property
+    def _rolls_over(self) -> bool:
+        """Whether free units depend on what earlier periods left of an allowance."""
+        if not any(price.entitlement for line in self.lines for price in line.prices):
+            return False
+        given = (one.rollover for line in self.lines for one in line.entitlements)
+        return any(given) or any("rollover" in one.changes for one in self.allowances)
 
     @cached_property
     def starts_at(self) -> dt.datetime:
@@ -292,6 +318,32 @@ class Agreement:
     @cached_property
     def ends_at(self) -> dt.datetime | None:
         return local_midnight(self.days.until, self.zone) if self.days.until else None
+
+    @cached_property
+    def _entitled(self) -> dict[dt.date, Mapping[str, EntitlementTerms]]:
+        return {}
+
+    def entitlements(self, instant: dt.datetime) -> Mapping[str, EntitlementTerms]:
+        """Feature -> what the customer may use of it at an instant, without what is `extra`."""
+        day = local_date(instant, self.zone)
+        found = self._entitled.get(day)
+        if found is None:
+            runs = self.days.start <= day and (self.days.until is None or day < self.days.until)
+            given = ((line.interval, line.entitlements) for line in self.lines if _is_among(day, line.days))
+            found = entitlements_on(day, given, self.allowances, self.interval) if runs else {}
+            self._entitled[day] = found
+        return found
+
+    def allowance_period(self, terms: EntitlementTerms, instant: dt.datetime) -> Period:
+        """The time over which use counts against an allowance: on the contract's grid, as far as the contract goes."""
+        return self._within_contract(self.calendar_of(terms.interval or self.interval).period_at(instant))
+
+    def allowance(self, terms: EntitlementTerms, period: Period, instant: dt.datetime) -> Decimal | None:
+        """Limit and extra units of a period, as agreed at an instant of it; None: as much as they like."""
+        if terms.limit is None:
+            return None
+        first, day = local_date(period.starts_at, self.zone), local_date(instant, self.zone)
+        return exact_sum([terms.limit, extra_units(terms.feature, first, day, self.allowances)])
 
     def period_at(self, instant: dt.datetime) -> Period:
         """The billing period that holds an instant of the contract; stubs at its start and end are short."""
@@ -330,11 +382,12 @@ class Agreement:
 
         Where the contract has come to end inside a period that was closed whole, its terms are those of the part.
         """
+        covered, segments = self.days.period(self.zone, period) or period, self._segments(period)
         return Terms(
-            period=self.days.period(self.zone, period) or period,
+            period=covered,
             zone=self.zone,
             currency=self.currency,
-            segments=self._segments(period),
+            segments=segments,
             discounts=tuple(one for one in self.discounts if one.days.period(self.zone, period)),
             one_time=tuple(one for one in self.one_time if period.contains(local_midnight(one.on, self.zone))),
             tax=self.tax_in(period) if tax is None else tax,
@@ -342,7 +395,18 @@ class Agreement:
             grants=tuple(one for one in self.grants if one.days.period(self.zone, period)),
             proration=self.proration,
             with_tax=any(line.with_tax for line in self.lines),
+            allowances=tuple(self._allowances(segments, covered)),
         )
+
+    def _allowances(self, segments: Iterable[Segment], period: Period) -> Iterator[Allowance]:
+        """Those that are free at prices of the period, as agreed at its end."""
+        last = period.ends_at - _MICROSECOND
+        for feature in dict.fromkeys(one.price.entitlement for one in segments if one.price.entitlement):
+            terms = self.entitlements(last).get(feature)
+            if terms is None:
+                yield Allowance(feature, ZERO, None)
+            else:
+                yield Allowance(feature, self.allowance(terms, period, last), terms.rollover)
 
     def _segments(self, period: Period) -> tuple[Segment, ...]:
         """What prices say for a period; worked out once, as a run asks more than once."""
@@ -439,6 +503,10 @@ class Agreement:
             yield _grid_period(self.calendar, period.starts_at)
         else:
             yield from _grid_periods(self.calendar_of(commitment.interval), period)
+
+
+def _is_among(day: dt.date, days: Days) -> bool:
+    return days.start <= day and (days.until is None or day < days.until)
 
 
 def _cut(period: Period, span: Span) -> Period | None:

@@ -8,9 +8,10 @@ from typing import Any
 
 from catalog.models import NUMBERS, PLAIN, Price, PriceTier
 from catalog.money import exact
-from catalog.wording import figure, money_words, price_words
+from catalog.wording import allowance_words, entitlement_words, figure, money_words, price_words
 from contracts.extending import Renewal, notice_day
 from contracts.models import (
+    AllowanceTerm,
     Commitment,
     CommitmentKind,
     Contract,
@@ -168,10 +169,12 @@ def terms_in_words(contract: Contract) -> list[tuple[str, str]]:
     for line in contract.lines.in_force().select_related("plan_version__plan"):
         said.append((line_words(line), ""))
         prices = {price.key: price for price in line.plan_version.prices.prefetch_related("tiers", "meter")}
+        given = line.plan_version.entitlements.select_related("feature", "meter")
         said += [(str(price), price_words(price, line.plan_version.currency)) for price in prices.values()]
         for one in [one for one in overrides if one.line == line.key and one.price in prices and _meet(one, line)]:
             title = f"{prices[one.price]} instead, {days_words(one.starts_on, one.ends_on)}"
             said.append((title, override_words(one, prices[one.price], currency)))
+        said += [(one.feature.name, entitlement_words(one)) for one in given]
     said += [(term_title(row), words) for row, words in _others_in_words(contract)]
     return said + conditions_in_words(contract)
 
@@ -183,7 +186,22 @@ def _others_in_words(contract: Contract) -> list[tuple[Any, str]]:
         *((one, commitment_words(one, currency)) for one in contract.commitments.in_force()),
         *((one, grant_words(one, currency)) for one in contract.credits.in_force()),
         *((one, money_words(one.amount, currency)) for one in contract.one_time_terms.in_force()),
+        *((one, _allowance_words(one)) for one in contract.entitlements.in_force()),
     ]
+
+
+def features_in_words(contract: Contract) -> list[tuple[str, str]]:
+    """What the lines in force give and what the contract says otherwise, as (feature, words)."""
+    lines = contract.lines.in_force().prefetch_related(
+        "plan_version__entitlements__feature", "plan_version__entitlements__meter"
+    )
+    said = [(one.feature.key, entitlement_words(one)) for line in lines for one in line.plan_version.entitlements.all()]
+    own = contract.entitlements.in_force()
+    return said + [(row.feature, f"{_allowance_words(row)}, {days_words(row.starts_on, row.ends_on)}") for row in own]
+
+
+def _allowance_words(term: AllowanceTerm) -> str:
+    return allowance_words(term) + (f" ({term.reason})" if term.reason else "")
 
 
 def term_title(row: Any) -> str:
@@ -197,6 +215,8 @@ def term_title(row: Any) -> str:
             return f"{row.get_kind_display().capitalize()} {days_words(row.starts_on, row.ends_on)}"
         case Discount():
             return f"Discount {days_words(row.starts_on, row.ends_on)}"
+        case AllowanceTerm():
+            return f"{row.feature} {days_words(row.starts_on, row.ends_on)}"
         case PriceOverride():
             return f"{row.price} instead, {days_words(row.starts_on, row.ends_on)}"
         case ContractLine():

@@ -35,9 +35,10 @@ def edits(app: str, *models: str, verbs: Iterable[str] = ("add", "change", "dele
 ROLES: dict[str, tuple[str, ...]] = {
     REVOPS: (
         *SEEN_BY_ALL, *BACKGROUND,
-        *edits("catalog", "feature", "meter", "plan", "planversion", "price", "pricetier"),
+        *edits("catalog", "entitlement", "feature", "meter", "plan", "planversion", "price", "pricetier"),
         *edits("contracts", "*"),
         *edits("billing", "source", "sourcerule"),
+        "billing.replay_delivery",
         "catalog.submit_planversion", "catalog.retire_planversion",
         "contracts.submit_contract", "contracts.amend_contract", "contracts.end_contract",
         "contracts.migrate_contract",
@@ -61,6 +62,8 @@ ROLES: dict[str, tuple[str, ...]] = {
         *SEEN_BY_ALL, *BACKGROUND,
         *edits("billing", "source", "sourcerule"),
         *edits("revops", "apikey", verbs=("add", "change")),
+        *edits("billing", "webhookendpoint", verbs=("add", "change")),
+        "billing.rotate_webhookendpoint", "billing.replay_delivery",
         "billing.correct_event", "quarantine.propose_resolution", "django_q.change_failure",
     ),
     AUDITOR: (*SEEN_BY_ALL, *BACKGROUND, "auth.view_user", "auth.view_group"),

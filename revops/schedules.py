@@ -11,6 +11,8 @@ MINUTE = dt.timedelta(minutes=1)
 # By name: the task, how often, and how long that is; each begins at a whole number of them.
 SCHEDULES = {
     "Bill run": ("billing.tasks.bill_run", Schedule.HOURLY, dt.timedelta(hours=1)),
+    "Notices": ("billing.tasks.give_notices", Schedule.MINUTES, dt.timedelta(minutes=1)),
+    "Delivery of notices": ("billing.tasks.deliver_notices", Schedule.MINUTES, dt.timedelta(minutes=1)),
     "Held records": ("billing.tasks.review_held", Schedule.MINUTES, dt.timedelta(minutes=5)),
     "Money at risk": ("billing.tasks.estimate_held_again", Schedule.DAILY, dt.timedelta(days=1)),
 }

@@ -8,6 +8,9 @@ WATERTIGHT_ROLE        application (default) or owner: whose rights this process
 SECRET_KEY             signs sessions; made once and kept in WATERTIGHT_HOME where it is not given
 ALLOWED_HOSTS          comma-separated; default: this machine
 CSRF_TRUSTED_ORIGINS   comma-separated, with scheme; for a server behind TLS
+EMAIL_HOST             the mail server notices go through, with EMAIL_PORT (25), EMAIL_HOST_USER, EMAIL_HOST_PASSWORD,
+                       EMAIL_USE_TLS (1) and DEFAULT_FROM_EMAIL; without it nothing is mailed
+WEBHOOKS_MAY_CALL_INSIDE   1 lets webhooks call this machine and private networks, over plain HTTP too: for trials
 DEBUG                  1 for development
 """
 
@@ -117,6 +120,15 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = True
+
+EMAIL_HOST = os.environ.get("EMAIL_HOST", "")
+EMAIL_PORT = int(os.environ.get("EMAIL_PORT", "25"))
+EMAIL_HOST_USER = os.environ.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = os.environ.get("EMAIL_USE_TLS") == "1"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "billing@localhost")
+WEBHOOKS_MAY_CALL_INSIDE = os.environ.get("WEBHOOKS_MAY_CALL_INSIDE") == "1"
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 

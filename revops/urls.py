@@ -10,6 +10,7 @@ from revops.api import (
     credits,
     customers,
     differing,
+    entitlements,
     invoices,
     migrating,
     plan_versions,
@@ -45,6 +46,7 @@ doors = [
     *migrating.addresses,
     *credits.addresses,
     *customers.addresses,
+    *entitlements.addresses,
     *contracts.addresses,
     *quarantine.addresses,
 ]

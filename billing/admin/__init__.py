@@ -7,6 +7,7 @@ and of the invoice line they were billed on.
 """
 
 from billing.admin import (
+    allowances,
     bill_runs,
     contracts,
     credit,
@@ -22,6 +23,6 @@ from billing.admin import (
 )
 
 __all__ = [
-    "bill_runs", "contracts", "credit", "customers", "invoice_lines", "invoices", "plan_versions", "prices",
-    "quarantine", "source_rules", "sources", "usage",
+    "allowances", "bill_runs", "contracts", "credit", "customers", "invoice_lines", "invoices", "plan_versions",
+    "prices", "quarantine", "source_rules", "sources", "usage",
 ]  # fmt: skip

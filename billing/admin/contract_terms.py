@@ -22,9 +22,10 @@ from billing.invoicing.preview import preview_contracts
 from billing.models import Invoice, InvoiceLine, PeriodClose
 from catalog.models import Price
 from catalog.money import ZERO
-from catalog.wording import money_words, price_words
+from catalog.wording import allowance_words, money_words, price_words
 from contracts.drafts import KINDS, rows_of
 from contracts.models import (
+    AllowanceTerm,
     Commitment,
     CommitmentKind,
     Contract,
@@ -175,6 +176,8 @@ class _Table:
         return term
 
     def _other(self, row: Any) -> TermShown:
+        if isinstance(row, AllowanceTerm):  # a limit, which costs nothing
+            return TermShown(term_title(row), allowance_words(row), until=row.ends_on)
         head = {Discount: "discount", Commitment: "commitment", CreditGrant: "grant", OneTimeTerm: "term"}[type(row)]
         term = TermShown(term_title(row), self._words(row), carries=self._carries(row), until=_end_of(row))
         term.billed, term.coming = (_taken(sums, lambda entry: entry[:2] == (head, row.key)) for sums in self._sums())

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import Count, Min, Prefetch, Sum
 
+from billing.admin.allowances import bars_of
 from billing.admin.customer_charts import charts_of
 from billing.admin.invoice_page import grouped
 from billing.admin.standing import credit_left, guessed, named, names_of, open_amounts
@@ -19,7 +20,7 @@ from billing.admin.timeline import timeline_of
 from billing.invoicing.balances import balance_of, credit_notes, grants
 from billing.invoicing.preview import Preview, preview_documents
 from billing.invoicing.tracing import chains
-from billing.models import Invoice, InvoiceStatus
+from billing.models import Invoice, InvoiceStatus, Notice
 from catalog.periods import Period
 from contracts.models import ContractLine, ContractStatus, Customer
 
@@ -51,6 +52,11 @@ def overview_of(customer: Customer, at: dt.datetime, *, range_name: str, user: A
         context |= {"sheets": sheets, "more": [one.document for one in shown[SHEETS:]], "no_preview": faults}
         context |= documents_of(customer, at.astimezone(zone).date())
         context |= credit_of(customer, at)
+    if user.has_perm("billing.view_notice"):
+        context |= {
+            "allowances": bars_of(customer, at),
+            "notices": Notice.objects.filter(contract__in=contracts).exists(),
+        }
     if user.has_perm("billing.view_bucket"):
         period = next((Period(one.document.period_starts_at, one.document.period_ends_at) for one in shown), None)
         context |= charts_of(customer, at, zone, range_name, period)

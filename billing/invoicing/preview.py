@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connection
-
+from billing.agreed import agreements_of
 from billing.invoicing.documents import invoice_row, line_rows
 from billing.invoicing.drafting import draft_preview
 from billing.invoicing.drawing import draw_credit
@@ -52,7 +51,7 @@ def previews(customer: Customer, at: dt.datetime) -> list[dict[str, Any]]:
 
 def preview_documents(customer: Customer, at: dt.datetime) -> tuple[list[Preview], list[str]]:
     """The next document of each approved contract, by contract, and why there is none for some."""
-    return _documents(*_agreements_of(customer), at)
+    return _documents(*agreements_of([customer.pk])[customer.pk], at)
 
 
 def preview_contracts(contracts: Iterable[int], at: dt.datetime) -> tuple[list[Preview], list[str]]:
@@ -85,54 +84,3 @@ def _documents(
         for (draft, document), rows, uses in zip(documents, lines, drawn, strict=True)
     ]
     return sorted(shown, key=lambda one: one.document.contract.number), faults
-
-
-Agreements = tuple[list[Contract], dict[int, Agreement | UnreadableContract]]
-
-_STATE_OF_TERMS = """
-    SELECT watertight_directory_version(),
-        (SELECT max(history_id) FROM catalog_historicalplan),
-        (SELECT max(history_id) FROM catalog_historicaltaxrate)
-"""
-"""Changes with all that agreements are made of. The directory's version names the database and counts the changes of
-meters, sellers, customers and contracts (whose terms change with their row); plans and tax rates leave a history; plan
-versions on contracts are frozen."""
-
-MOST_KEPT = 10_000  # customers
-
-
-class _Kept:
-    """What was read under one state of terms."""
-
-    def __init__(self, state: object) -> None:
-        self.state = state
-        self.prices = PriceBook()
-        self.agreements: dict[int, Agreements] = {}
-
-
-_kept = _Kept(None)
-
-
-def _agreements_of(customer: Customer) -> Agreements:
-    """The approved contracts of a customer and what they say, kept while nothing they are made of changes.
-
-    Inside somebody else's transaction they are read anew: what that one has written may never be committed.
-    """
-    global _kept
-    if connection.in_atomic_block:
-        return _read_agreements(customer, PriceBook())
-    with connection.cursor() as cursor:
-        cursor.execute(_STATE_OF_TERMS)
-        state = cursor.fetchone()
-    kept = _kept
-    if kept.state != state or len(kept.agreements) > MOST_KEPT:
-        kept = _kept = _Kept(state)
-    found = kept.agreements.get(customer.pk)
-    if found is None:
-        found = kept.agreements[customer.pk] = _read_agreements(customer, kept.prices)
-    return found
-
-
-def _read_agreements(customer: Customer, prices: PriceBook) -> Agreements:
-    contracts = for_rating(Contract.objects.approved().filter(customer=customer).values_list("pk", flat=True))
-    return contracts, agreements(contracts, prices)

@@ -125,12 +125,13 @@ def shadows(contracts: Sequence[int], version: PlanVersion) -> list[Shadow]:
 
 def under(agreement: Agreement, version: PlanVersion, book: PriceBook) -> Agreement:
     """The agreement with every line of the version's plan standing on the version."""
-    prices, with_tax = book.of(version.pk), version.tax_behavior == TaxBehavior.INCLUSIVE
+    prices, given = book.of(version.pk), book.entitlements(version.pk)
+    with_tax = version.tax_behavior == TaxBehavior.INCLUSIVE
 
     def moved(line: LineTerms) -> LineTerms:
         if line.plan != version.plan.key:
             return line
-        return replace(line, version=version.number, prices=prices, with_tax=with_tax)
+        return replace(line, version=version.number, prices=prices, entitlements=given, with_tax=with_tax)
 
     return replace(agreement, lines=tuple(moved(line) for line in agreement.lines))
 

@@ -69,10 +69,14 @@ def event_type(meters: Iterable[MeterPlan]) -> EventType:
 
 
 class KnownCustomer(Struct, frozen=True, gc=False):
-    """A customer, and the spans of its approved contracts: [start, end) in microseconds since EPOCH."""
+    """A customer, and the spans of its approved contracts: [start, end) in microseconds since EPOCH.
+
+    `is_limited`: something it uses has a limit, of which it is told how much is used.
+    """
 
     id: int
     spans: tuple[tuple[int, int], ...]
+    is_limited: bool = False
 
 
 class Directory:
@@ -92,12 +96,14 @@ class Directory:
         self.customers: dict[str, KnownCustomer | None] = customers or {}
         # By the key of their source; most sources have none.
         self.rules: Mapping[str, Rules] = rules or {}
+        self.limited: set[int] = set()
 
     def look_up(self, subjects: Collection[str]) -> None:
         """Learn who these subjects are; one query for all that are not known yet."""
         unknown = [subject for subject in subjects if subject not in self.customers]
         if unknown:
             found = customers_of(unknown)
+            self.limited.update(customer.id for customer in found.values() if customer.is_limited)
             self.customers.update({subject: found.get(subject) for subject in unknown})
 
 
@@ -183,7 +189,15 @@ def _text(value: object) -> str | None:
 
 CUSTOMERS = """
     SELECT asked.subject, customer.id, contract.starts_on, contract.ends_on,
-        coalesce(nullif(contract.timezone, ''), nullif(customer.timezone, ''), seller.timezone)
+        coalesce(nullif(contract.timezone, ''), nullif(customer.timezone, ''), seller.timezone),
+        EXISTS (
+            SELECT FROM contracts_contractline AS line
+            JOIN catalog_entitlement AS given ON given.version_id = line.plan_version_id AND given.kind = 'metered'
+            WHERE line.contract_id = contract.id AND line.superseded_at IS NULL
+        ) OR EXISTS (
+            SELECT FROM contracts_allowanceterm AS term
+            WHERE term.contract_id = contract.id AND term.superseded_at IS NULL
+        )
     FROM unnest(%s::text[]) AS asked(subject)
     LEFT JOIN contracts_customeralias AS alias ON alias.subject = asked.subject
     LEFT JOIN contracts_customer AS named ON named.key = asked.subject AND alias.id IS NULL
@@ -199,11 +213,14 @@ def customers_of(subjects: Iterable[str]) -> dict[str, KnownCustomer]:
         cursor.execute(CUSTOMERS, [list(subjects)])
         rows = cursor.fetchall()
     found: dict[str, tuple[int, list[tuple[int, int]]]] = {}
-    for subject, customer_id, starts_on, ends_on, zone in rows:
+    limited: set[int] = set()
+    for subject, customer_id, starts_on, ends_on, zone, is_limited in rows:
         _, spans = found.setdefault(subject, (customer_id, []))
         if starts_on is not None:
             spans.append((_midnight(starts_on, zone), _midnight(ends_on, zone) if ends_on else FOR_EVER))
-    return {subject: KnownCustomer(id, tuple(spans)) for subject, (id, spans) in found.items()}
+        if is_limited:
+            limited.add(customer_id)
+    return {subject: KnownCustomer(id, tuple(spans), id in limited) for subject, (id, spans) in found.items()}
 
 
 @lru_cache(maxsize=10_000)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,9 +68,19 @@ class RecordResult(Struct, frozen=True, gc=False):
     detail: str = ""
 
 
+class Touched(Struct, frozen=True, gc=False):
+    """What a batch did to the use of a customer: the stamp it took, and the first instant it touched."""
+
+    clock: int
+    earliest: int
+
+
 @dataclass(frozen=True)
 class ReceiptResult:
-    """What became of a batch: received = accepted + duplicates + quarantined."""
+    """What became of a batch: received = accepted + duplicates + quarantined.
+
+    `touched` are the customers with limits to whose use it added something.
+    """
 
     receipt: uuid.UUID
     received: int
@@ -79,6 +89,7 @@ class ReceiptResult:
     quarantined: int
     _records: Sequence[Record] = field(repr=False)
     _fates: Sequence[Fate] = field(repr=False)
+    touched: Mapping[int, Touched] = field(default_factory=dict, repr=False)
 
     @property
     def results(self) -> list[RecordResult]:
@@ -120,9 +131,9 @@ def ingest(
     def judge(directory: Directory) -> Judged:
         return read_all(raws, directory, at, bound_source)
 
-    receipt, records, fates = _attempt(judge, at, door, bound_source, is_held=False)
+    receipt, records, fates, touched = _attempt(judge, at, door, bound_source, is_held=False)
     _supersede(records, fates, at)
-    return _result(receipt, records, fates, _totals(fates))
+    return _result(receipt, records, fates, _totals(fates), touched)
 
 
 def readmit(judge: Judge, *, at: dt.datetime, door: str) -> ReceiptResult:
@@ -132,24 +143,29 @@ def readmit(judge: Judge, *, at: dt.datetime, door: str) -> ReceiptResult:
     counts only what came in (received = accepted + duplicates). Resolving the held records is the caller's business.
     Raises UnableToIngest when the database does not answer; then nothing was accepted, and a repeat is safe.
     """
-    receipt, records, fates = _attempt(judge, at, door, None, is_held=True)
-    return _result(receipt, records, fates, _totals_readmitted(fates))
+    receipt, records, fates, touched = _attempt(judge, at, door, None, is_held=True)
+    return _result(receipt, records, fates, _totals_readmitted(fates), touched)
 
 
-def _result(receipt: uuid.UUID, records: Sequence[Record], fates: Sequence[Fate], totals: Counts) -> ReceiptResult:
+def _result(
+    receipt: uuid.UUID,
+    records: Sequence[Record],
+    fates: Sequence[Fate],
+    totals: Counts,
+    touched: Mapping[int, Touched],
+) -> ReceiptResult:
     accepted, duplicates, quarantined = totals
-    return ReceiptResult(receipt, sum(totals), accepted, duplicates, quarantined, records, fates)
+    return ReceiptResult(receipt, sum(totals), accepted, duplicates, quarantined, records, fates, touched)
 
 
 def _attempt(
     judge: Judge, at: dt.datetime, door: str, bound_source: str | None, is_held: bool
-) -> tuple[uuid.UUID, list[Record], list[Fate]]:
+) -> tuple[uuid.UUID, list[Record], list[Fate], Mapping[int, Touched]]:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             # Each attempt has a receipt of its own, so that what one has held is never taken for another's.
             receipt = uuid.uuid4()
-            records, fates = _take_in(judge, receipt, at, door, bound_source, is_held)
-            return receipt, records, fates
+            return receipt, *_take_in(judge, receipt, at, door, bound_source, is_held)
         except _DirectoryChanged:
             forget_directory()
             forget_partitions()  # perhaps it is another database by now, with the same name
@@ -179,7 +195,8 @@ def _may_pass(error: Exception) -> bool:
 
 def _take_in(
     judge: Judge, receipt: uuid.UUID, at: dt.datetime, door: str, bound_source: str | None, is_held: bool
-) -> tuple[list[Record], list[Fate]]:
+) -> tuple[list[Record], list[Fate], Mapping[int, Touched]]:
+    touched: Mapping[int, Touched] = {}
     directory = current_directory()
     records, decisions = judge(directory)
     ensure_partitions([label.occurred_at for label in decisions if isinstance(label, Label)])
@@ -195,8 +212,8 @@ def _take_in(
             hold(_rejected(records, fates), receipt=receipt, at=at, bound_source=bound_source or "")
             write_receipt(cursor, receipt, at, door, _totals(fates), _totals_by_source(records, fates))
         if accepted:
-            _count(cursor, accepted, receipt, instant_of(at))
-    return records, fates
+            touched = _count(cursor, accepted, receipt, instant_of(at), directory.limited)
+    return records, fates, touched
 
 
 def _write_readmission(
@@ -282,8 +299,13 @@ def _comparable(record: Record) -> bytes | None:
     return record.key if record.fault is None else None
 
 
-def _count(cursor: Cursor, events: Sequence[Accepted], receipt: uuid.UUID, arrival: int) -> None:
-    """Stamp new events with their customers' clocks, store them, and add them to the buckets."""
+def _count(
+    cursor: Cursor, events: Sequence[Accepted], receipt: uuid.UUID, arrival: int, limited: Set[int]
+) -> dict[int, Touched]:
+    """Stamp new events with their customers' clocks, store them, and add them to the buckets.
+
+    Says what it touched of those with limits.
+    """
     earliest: dict[int, int] = {}
     additions: dict[BucketKey, Addition] = {}
     for _, label in events:
@@ -299,6 +321,7 @@ def _count(cursor: Cursor, events: Sequence[Accepted], receipt: uuid.UUID, arriv
     clocks = take_clocks(cursor, earliest)
     copy_events(cursor, packed, clocks)
     add_to_buckets(cursor, prepared, clocks)
+    return {customer: Touched(clocks[customer], earliest[customer]) for customer in limited & earliest.keys()}
 
 
 def _rejected(records: Sequence[Record], fates: Sequence[Fate]) -> list[Rejected]:

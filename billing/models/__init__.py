@@ -1,6 +1,7 @@
 """What the pipeline stores, stage by stage."""
 
 from billing.models.credits import CreditUse
+from billing.models.deliveries import Channel, Delivery, DeliveryAttempt, DeliveryStatus, WebhookEndpoint
 from billing.models.invoices import (
     BillRun,
     BillRunFault,
@@ -14,6 +15,7 @@ from billing.models.invoices import (
     PeriodClose,
     Purpose,
 )
+from billing.models.notices import AllowanceMark, Notice
 from billing.models.quarantine import (
     Decision,
     Estimate,
@@ -40,14 +42,19 @@ from billing.models.usage import (
 )
 
 __all__ = [
+    "AllowanceMark",
     "BillRun",
     "BillRunFault",
     "Bucket",
+    "Channel",
     "Correction",
     "CorrectionKind",
     "CreditNote",
     "CreditUse",
     "Decision",
+    "Delivery",
+    "DeliveryAttempt",
+    "DeliveryStatus",
     "DistinctValue",
     "Document",
     "Estimate",
@@ -58,6 +65,7 @@ __all__ = [
     "InvoiceLine",
     "InvoiceStatus",
     "LineKind",
+    "Notice",
     "NumberFormat",
     "NumberSeries",
     "OriginalEvent",
@@ -75,4 +83,5 @@ __all__ = [
     "Source",
     "SourceRule",
     "UsageClock",
+    "WebhookEndpoint",
 ]

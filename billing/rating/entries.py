@@ -113,10 +113,10 @@ class Priced:
 
 def needs(terms: Terms) -> list[Need]:
     """What a statement of these terms reads."""
-    return [need for segment in terms.segments for need in _needs(terms, segment)]
+    return [need for segment in terms.segments for need in needs_of(terms, segment)]
 
 
-def _needs(terms: Terms, segment: Segment) -> Iterator[Need]:
+def needs_of(terms: Terms, segment: Segment) -> Iterator[Need]:
     """The use since the price began to count, and where that was before this period, the use before it."""
     meter = segment.price.meter
     if meter is None:
@@ -136,7 +136,7 @@ def priced(terms: Terms, segment: Segment, usage: Usage) -> Priced | None:
     """The entry of one price over the part of a period its line covers; None where nothing can be due."""
     price = segment.price
     if price.meter is not None:
-        measure, *before = (usage[need] for need in _needs(terms, segment))
+        measure, *before = (usage[need] for need in needs_of(terms, segment))
         prior = before[0] if before else NO_USE
         with exact_arithmetic():
             quantity = measure.quantity - prior.quantity

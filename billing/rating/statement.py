@@ -5,7 +5,7 @@
 
 An invoice is the statement of a closed period minus what is already billed for it; a preview is the statement of the
 open one. `opening` is what crosses periods, as the closing of the period before left it: annual spend so far, what a
-discount with a total has taken off, what of a grant is spent.
+discount with a total has taken off, what of a grant is spent, what of an allowance rolled over.
 
 Order: entries, line discounts, commitments, discounts on the whole period, promotional credit. Prices with tax are
 worked out with it; at the end it is taken out, so that every amount is before tax.
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from billing.rating.committed import charged_ahead, settled
 from billing.rating.entries import Entry, Priced, Usage, one_time, priced
+from billing.rating.included import with_allowances
 from billing.rating.reductions import Carried, Remainder, discounts, promotional_credit
 from billing.rating.taxing import without_tax
 from catalog.periods import Period
@@ -41,6 +42,7 @@ class Statement:
 
 def statement(terms: Terms, usage: Usage, opening: Carried = NOTHING) -> Statement:
     """All that is due for the period. `usage` answers all of `needs(terms)`."""
+    terms, opening = with_allowances(terms, usage, opening)
     made = [one for segment in terms.segments if (one := priced(terms, segment, usage)) is not None]
     dated = [one_time(terms, term) for term in terms.one_time]
     remainder, entries = _begin(terms, made, [*dated, *charged_ahead(terms)], opening)

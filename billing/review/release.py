@@ -19,6 +19,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError, connections, transaction
 from django.db.models import Count
 
+from billing.entitlements.notices import tell
 from billing.metering.decoding import instant_of
 from billing.metering.directory import Directory
 from billing.metering.ingestion import QUARANTINED, Judged, UnableToIngest, readmit
@@ -183,6 +184,7 @@ def _readmitted(places: Sequence[tuple[int, HeldRow]], resolution: Resolution, a
         return judged
 
     done = readmit(decide, at=at, door="release")
+    tell(done.touched, at)
     settled = []
     for (place, row), key, result in zip(places, keys, done.results, strict=True):
         if result.status == QUARANTINED or key is None:

@@ -5,8 +5,8 @@ what a deed would change on an invoice is shown by billing (catalog/deeds.py, `T
 Invariants: a draft is edited with its terms; what is approved changes by deeds, each with a reason and a confirm page.
 """
 
-from contracts.admin import amending, contracts, customers, deeds, terms
+from contracts.admin import allowances, amending, contracts, customers, deeds, terms
 from contracts.admin.contracts import ContractDesk
 from contracts.admin.customers import CustomerDesk
 
-__all__ = ["ContractDesk", "CustomerDesk", "amending", "contracts", "customers", "deeds", "terms"]
+__all__ = ["ContractDesk", "CustomerDesk", "allowances", "amending", "contracts", "customers", "deeds", "terms"]

@@ -21,6 +21,7 @@ from catalog.columns import status
 from catalog.deeds import Deed, DeedsMixin
 from catalog.desks import HistoryDesk, StackedInline, TabularInline
 from catalog.models import PlanVersion
+from contracts.admin.allowances import ChangeAllowance
 from contracts.admin.amending import amendments_of
 from contracts.admin.deeds import (
     AddOneTime,
@@ -140,7 +141,8 @@ class ContractDesk(DeedsMixin, HistoryDesk):
         ("Terms", {"fields": ["terms"]}),
     ]
     deeds: ClassVar[Sequence[Deed]] = (
-        SubmitContract(), ApproveContract(), MoveToVersion(), AddOneTime(), RenewContract(), EndContract(),
+        SubmitContract(), ApproveContract(), MoveToVersion(), AddOneTime(), ChangeAllowance(), RenewContract(),
+        EndContract(),
     )  # fmt: skip
     change_form_template = "admin/contracts/contract/change_form.html"
 

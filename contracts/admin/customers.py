@@ -69,8 +69,8 @@ class CustomerAliasDesk(HistoryDesk):
 
 @admin.register(Contact)
 class ContactDesk(HistoryDesk):
-    list_display = ["email", "name", "customer", "receives_invoices"]
-    list_filter = ["receives_invoices"]
+    list_display = ["email", "name", "customer", "receives_invoices", "receives_notices"]
+    list_filter = ["receives_invoices", "receives_notices"]
     list_select_related = ["customer"]
     search_fields = ["email", "name", "customer__name"]
     ordering = ["email"]

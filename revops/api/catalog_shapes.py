@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from revops.api.entitlement_shapes import VersionEntitlement
 from revops.api.shapes import Currency, Day, Instant, Money, Quantity, RequestFault, Shown
 
 Key = Annotated[str, Meta(description="Its key: letters, digits, dots, dashes and underscores.", examples=["globex"])]
@@ -157,6 +158,9 @@ class Price(Amounts, kw_only=True):
     window: Annotated[str | UnsetType, Meta(description="The length of the pieces that it takes usage in.")] = UNSET
     combine: Literal["rate_each_bucket", "sum_then_rate"] | UnsetType = UNSET
     tax_category: Annotated[str | UnsetType, Meta(description="Where it has tax rates of its own.")] = UNSET
+    included: Annotated[
+        Literal["entitlement"] | UnsetType, Meta(description="Its free units are the entitlement on its meter.")
+    ] = UNSET
     billing: Literal["in_arrears", "in_advance"]
     interval: Annotated[IntervalName | UnsetType, Meta(description="Where it has one of its own, not the plan's.")] = (
         UNSET
@@ -180,6 +184,7 @@ class PlanVersion(Shown, kw_only=True):
     submitted_by: Person
     approved_by: Person
     prices: list[Price]
+    entitlements: Annotated[list[VersionEntitlement], Meta(description="What it lets a customer use.")]
 
 
 class Plan(Shown, kw_only=True):
@@ -362,6 +367,19 @@ VERSION = {
             "billing": "in_arrears",
             "prorate": True,
         },
+    ],
+    "entitlements": [
+        {
+            "feature": "words",
+            "kind": "metered",
+            "meter": "words",
+            "limit": "200000",
+            "reset": "billing_period",
+            "on_limit": "bill",
+            "thresholds": [50, 90, 100],
+            "rollover": {"unused": "50%", "cap": "100000", "periods": 1},
+        },
+        {"feature": "glossaries", "kind": "boolean"},
     ],
 }
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, UnsetType, field
 
 from revops.api.catalog_shapes import Amounts, IntervalName, Key, Person, PriceModel, Window
+from revops.api.entitlement_shapes import ContractEntitlement
 from revops.api.shapes import Currency, Day, Money, Quantity, Shown
 
 Until = Annotated[dt.date | None, Meta(description="The first day it no longer counts; null: as long as the contract.")]
@@ -136,6 +137,9 @@ class Contract(Shown, kw_only=True):
     commitments: list[ContractCommitment]
     credits: list[ContractCredit]
     one_time: list[OneTimeTerm]
+    entitlements: Annotated[
+        list[ContractEntitlement], Meta(description="Features otherwise than its plans say, or beside them.")
+    ]
 
 
 LINE: dict[str, Any] = {
@@ -208,6 +212,7 @@ CONTRACT: dict[str, Any] = {
     "commitments": [COMMITMENT],
     "credits": [CREDIT],
     "one_time": [],
+    "entitlements": [],
 }
 
 CONTRACT_DRAFT = {**CONTRACT, "status": "draft", "submitted_by": None, "approved_by": None}

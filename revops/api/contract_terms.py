@@ -21,6 +21,7 @@ from contracts.models import (
     PriceOverride,
 )
 from revops.api.catalog import plain_amounts, plain_money, plain_number
+from revops.api.entitlements import allowance_json
 
 
 def terms_json(contract: Contract) -> dict[str, Any]:
@@ -34,6 +35,7 @@ def terms_json(contract: Contract) -> dict[str, Any]:
         "commitments": [commitment_json(one, currency) for one in contract.commitments.all()],
         "credits": [credit_json(one, currency) for one in contract.credits.all()],
         "one_time": [one_time_json(term, currency) for term in contract.one_time_terms.all()],
+        "entitlements": [allowance_json(term) for term in contract.entitlements.all()],
     }
 
 

@@ -11,7 +11,8 @@ from django.utils import timezone
 from msgspec import Meta
 from rest_framework.request import Request
 
-from billing.metering.corrections import UnableToCorrect, amend_event, void_event
+from billing.entitlements.intake import amend_event, void_event
+from billing.metering.corrections import UnableToCorrect
 from billing.models import Correction
 from contracts.models import Customer
 from revops.api.calls import call

@@ -30,6 +30,7 @@ def docs(request: HttpRequest) -> HttpResponse:
         {
             "base": request.build_absolute_uri("/api/v1"),
             "python": sender(),
+            "middleware": sample("limit_access.py"),
             "reasons": REASONS.items(),
             "statuses": STATUSES,
             "scopes": Scope.choices,
@@ -42,7 +43,11 @@ def docs(request: HttpRequest) -> HttpResponse:
     return page
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)
+def sample(name: str) -> str:
+    """A sample program of the guide; each is a file of its own, and tested."""
+    return str(get_template(f"api/{name}").template.source)  # type: ignore[attr-defined]
+
+
 def sender() -> str:
-    """The sample program of the guide; it is a file of its own, and tested."""
-    return str(get_template("api/send_events.py").template.source)  # type: ignore[attr-defined]
+    return sample("send_events.py")

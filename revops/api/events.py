@@ -10,8 +10,9 @@ from django.http.response import HttpResponseBase
 from django.utils import timezone
 from msgspec import Meta
 
+from billing.entitlements.intake import take_in
 from billing.metering.decoding import NotABatch, decode_batch
-from billing.metering.ingestion import ReceiptResult, UnableToIngest, ingest
+from billing.metering.ingestion import ReceiptResult, UnableToIngest
 from revops.api.calls import call
 from revops.api.event_shapes import EVENT, RECEIPT, CloudEvent, Receipt, RecordResult
 from revops.api.keys import authenticated_lately, lacking
@@ -97,7 +98,7 @@ class Events(EventList):
         batch = batch_of(request)
         allowance = passing(key.allowance(Kind.RECORDS, cost=max(1, len(batch))))
         try:
-            result = ingest(batch, at=at, door="api", bound_source=key.source_id)
+            result = take_in(batch, at=at, door="api", bound_source=key.source_id)
         except UnableToIngest as error:
             raise unavailable(str(error)) from error
         return HttpResponse(encoded(result, everything), content_type=EITHER, headers=allowance.headers())

@@ -26,6 +26,7 @@ On 429, 503 or no answer at all, send the same request again, after `Retry-After
 TAGS = {
     "Events": "Report use, look it up, correct it.",
     "Usage and previews": "What was used, and the next invoices as they stand.",
+    "Entitlements": "What a customer may use, asked before it is used.",
     "Invoices": "Invoices, credit notes, their lines and the events behind them.",
     "Customers and contracts": "Who agreed to what, and when.",
     "What is sold": "Sources, meters, features, plans and prices.",

@@ -106,6 +106,7 @@ class VersionList(VersionShelf):
                     prices=said.prices,
                     trial_days=said.trial_days,
                     tax_behavior=said.tax_behavior,
+                    entitlements=said.entitlements,
                     at=at,
                     by=load.by,
                 )

@@ -10,11 +10,13 @@ from django.urls import path
 from msgspec import Meta
 from rest_framework.request import Request
 
+from catalog.entitlements import Entitlement
 from catalog.models import Plan, PlanVersion, Price
 from catalog.pricing import FieldError
 from revops.api import catalog_shapes as shapes
 from revops.api.calls import Document, call
 from revops.api.catalog import NAMED_FOR_EVER, plain_amounts, window
+from revops.api.entitlements import entitlement_json
 from revops.api.paging import Page
 from revops.api.problems import Problem
 from revops.api.shapes import Paged
@@ -133,7 +135,10 @@ class PlanDetail(PlanShelf):
 def versions() -> QuerySet[PlanVersion]:
     """Versions with what their JSON reads, in their order."""
     prices = Price.objects.select_related("meter").prefetch_related("tiers")
-    return PlanVersion.objects.order_by("number").prefetch_related(Prefetch("prices", prices))
+    given = Entitlement.objects.select_related("feature", "meter")
+    return PlanVersion.objects.order_by("number").prefetch_related(
+        Prefetch("prices", prices), Prefetch("entitlements", given)
+    )
 
 
 def version_json(version: PlanVersion) -> dict[str, Any]:
@@ -148,13 +153,14 @@ def version_json(version: PlanVersion) -> dict[str, Any]:
         "submitted_by": version.submitted_by or None,
         "approved_by": version.approved_by or None,
         "prices": [price_json(price, version.currency) for price in version.prices.all()],
+        "entitlements": [entitlement_json(one) for one in version.entitlements.all()],
     }
 
 
 def price_json(price: Price, currency: str) -> dict[str, Any]:
     terms = plain_amounts(price.terms(), currency)
     about = {"key": price.key, "name": price.name, "kind": price.kind, "meter": price.meter and price.meter.key}
-    names = ("filters", "dimension", "window", "tax_category", "interval")
+    names = ("filters", "dimension", "window", "included", "tax_category", "interval")
     taken = {name: found for name in names if (found := getattr(price, name))}
     if price.window:
         taken["combine"] = price.combine

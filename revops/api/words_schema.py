@@ -9,7 +9,7 @@ from decimal import Decimal
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from revops.vocabulary.decoding import Country, Currency, Key, Zone
+from revops.vocabulary.decoding import Country, Currency, Key, Percent, Zone
 
 TEXT: dict[str, Any] = {"type": ["string", "integer"]}
 
@@ -20,6 +20,7 @@ PLAIN: dict[Any, dict[str, Any]] = {
     bool: {"type": "boolean"},
     int: {"type": ["integer", "string"], "minimum": 0, "maximum": 999_999_999, "pattern": r"^[0-9]{1,9}$"},
     Decimal: {"type": ["string", "number"], "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "examples": ["12.50"]},
+    Percent: {"type": ["string", "number"], "pattern": r"^-?[0-9]+(\.[0-9]+)? *%?$", "examples": ["50%"]},
     dt.date: {"type": "string", "format": "date"},
     dt.datetime: {"type": "string", "format": "date-time"},
     dt.timedelta: {

@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from billing.entitlements.intake import take_in
 from billing.invoicing import bill_run
 from billing.invoicing.crediting import void_invoice
 from billing.metering.corrections import amend_event, void_event
-from billing.metering.ingestion import ingest
 from billing.models import Correction, Invoice, InvoiceStatus, Purpose
 from catalog.auditing import sign
 from catalog.models import Plan, PlanVersion, VersionStatus
@@ -128,7 +128,7 @@ class Story:
         batch = list(records)
 
         def arrive(at: dt.datetime) -> int:
-            ingest(batch, at=at, door="api")
+            take_in(batch, at=at, door="api")
             return len(batch)
 
         return arrive

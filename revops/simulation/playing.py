@@ -5,20 +5,24 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 from django.db import transaction
 
+from billing.entitlements.access import agreed_by, standings
+from billing.entitlements.intake import amend_event, take_in, void_event
+from billing.entitlements.notices import look_over, notices_in_order
 from billing.invoicing import bill_run
 from billing.invoicing.crediting import UnableToVoid, void_invoice
 from billing.invoicing.preview import UnableToPreview, previews
 from billing.invoicing.rendering import for_rendering, invoice_json
-from billing.metering.corrections import UnableToCorrect, amend_event, void_event
-from billing.metering.ingestion import ingest
+from billing.metering.corrections import UnableToCorrect
 from billing.metering.quarantine import held_records
 from billing.models import Invoice, InvoiceStatus, Purpose, Source
 from catalog.models import Plan, Seller
+from catalog.money import quantity_text
 from catalog.pricing import FieldError
 from contracts import lifecycle
 from contracts.lifecycle import UnableToAmend
@@ -143,6 +147,7 @@ class Stage:
     """Takes the steps of one scenario and remembers what no table does."""
 
     def __init__(self) -> None:
+        self.now: dt.datetime | None = None
         self.previews: list[dict[str, Any]] = []
         self.failures: list[Mismatch] = []
 
@@ -159,8 +164,10 @@ class Stage:
             "void_invoice": self._void_invoice,
             "grant": self._grant,
         }
+        self.now = step.at
         for name in step.deeds():
             deeds[name](getattr(step, name), step.at, f"{path}.{name}")
+        look_over(step.at)
 
     def outcome(self) -> dict[str, Any]:
         """Everything that came to be, each list in that order; documents as they are in the end."""
@@ -173,13 +180,36 @@ class Stage:
                 {"source": held.source or None, "id": held.event_id or None, "reason": held.reason}
                 for held in held_records()
             ],
-            "notices": [],
-            "entitlements": [],
+            "notices": [
+                {
+                    "customer": one.contract.customer.key,
+                    "feature": one.feature,
+                    "threshold": one.threshold,
+                    "at": one.at.isoformat(),
+                }
+                for one in notices_in_order()
+            ],
+            "entitlements": self._entitlements(),
         }
+
+    def _entitlements(self) -> list[dict[str, Any]]:
+        """What every customer may use at the last step."""
+        if self.now is None:
+            return []
+        keys = dict(Customer.objects.order_by("pk").values_list("pk", "key"))
+        return [
+            {
+                "customer": keys[one.customer_id],
+                "feature": one.terms.feature,
+                **{name: _figure(getattr(one, name)) for name in ("limit", "used", "remaining")},
+                "has_access": one.has_access,
+            }
+            for one in standings(agreed_by(keys), self.now)
+        ]
 
     def _events(self, events: Sequence[Any], at: dt.datetime, path: str) -> None:
         if events:
-            ingest([event_bytes(event) for event in events], at=at, door="scenario")
+            take_in([event_bytes(event) for event in events], at=at, door="scenario")
 
     def _preview(self, key: str, at: dt.datetime, path: str) -> None:
         shown = previews(_customer(key, path), at)
@@ -217,6 +247,10 @@ class Stage:
 
     def _void_invoice(self, words: VoidInvoiceWords, at: dt.datetime, path: str) -> None:
         void_invoice(_document(words, path), reason=words.reason, waive=words.waive, at=at)
+
+
+def _figure(number: Decimal | None) -> str | None:
+    return None if number is None else quantity_text(number)
 
 
 def event_bytes(event: Any) -> bytes:

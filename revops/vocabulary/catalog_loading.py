@@ -10,14 +10,18 @@ from django.db import transaction
 from billing.models import Bucket, Source
 from catalog import publishing
 from catalog.comparing import compare_versions
+from catalog.entitlements import OnLimit, Reset
+from catalog.entitling import USUAL_THRESHOLDS, EntitlementDraft
 from catalog.models import Feature, Interval, Meter, Plan, PlanVersion, TaxBehavior, TaxRate, VersionStatus
 from catalog.publishing import PriceDraft, UnableToPublish, VersionContent
 from contracts.models import ContractLine
+from revops.vocabulary.contract_terms import rollover
 from revops.vocabulary.decoding import under
 from revops.vocabulary.loading import Load, keep_seller
 from revops.vocabulary.rules import keep_rules
 from revops.vocabulary.words import (
     CatalogWords,
+    EntitlementWords,
     FeatureWords,
     MeterWords,
     PlanWords,
@@ -159,6 +163,7 @@ def _keep_version(load: Load, plan: Plan, number: int, content: VersionContent) 
         prices=content.prices,
         trial_days=content.trial_days,
         tax_behavior=content.tax_behavior,
+        entitlements=content.entitlements,
         at=load.at,
         by=load.by,
         reason=load.why,
@@ -181,6 +186,26 @@ def content_of(words: VersionWords, currency: str) -> VersionContent:
         tuple(_price(price) for price in words.prices),
         words.trial_days or 0,
         words.tax_behavior or TaxBehavior.EXCLUSIVE,
+        tuple(_entitlement(one) for one in words.entitlements),
+    )
+
+
+def _entitlement(words: EntitlementWords) -> EntitlementDraft:
+    kind = words.kind
+    if kind is None and (words.meter is not None or words.limit is not None):
+        kind = "metered"
+    elif kind is None:
+        kind = "boolean" if words.value is None or isinstance(words.value, bool) else "static"
+    return EntitlementDraft(
+        feature=words.feature,
+        kind=kind,
+        value=words.value,
+        meter=words.meter,
+        limit=words.limit,
+        reset=words.reset or Reset.BILLING_PERIOD,
+        on_limit=words.on_limit or OnLimit.RESTRICT,
+        thresholds=USUAL_THRESHOLDS if words.thresholds is None else words.thresholds,
+        rollover=rollover(words.rollover),
     )
 
 
@@ -199,4 +224,5 @@ def _price(words: PriceWords) -> PriceDraft:
         combine=words.combine or "rate_each_bucket",
         interval=words.interval or "",
         tax_category=words.tax_category or "",
+        included=words.included or "",
     )

@@ -9,14 +9,24 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from catalog.entitling import RolloverDraft
 from catalog.models import Plan, PlanVersion, TaxBehavior
 from catalog.money import quantity_text
 from catalog.pricing import FieldError
-from contracts.drafts import CommitmentDraft, DiscountDraft, GrantDraft, LineDraft, OneTimeDraft, OverrideDraft
+from contracts.drafts import (
+    AllowanceDraft,
+    CommitmentDraft,
+    DiscountDraft,
+    GrantDraft,
+    LineDraft,
+    OneTimeDraft,
+    OverrideDraft,
+)
 from contracts.extending import Renewal
 from contracts.models import Contract
 from revops.vocabulary.decoding import Key
 from revops.vocabulary.words import (
+    AllowanceWords,
     AmendmentWords,
     CommitmentWords,
     ContractWords,
@@ -25,6 +35,7 @@ from revops.vocabulary.words import (
     LineWords,
     OneTimeWords,
     RenewalWords,
+    RolloverWords,
 )
 
 
@@ -85,6 +96,8 @@ def terms(
         named["commitments"] = commitments(words.commitments, contract)
     if words.credits is not None:
         named["credits"] = credits(words.credits, contract)
+    if words.entitlements is not None:
+        named["entitlements"] = allowances(words.entitlements, contract)
     return named
 
 
@@ -222,6 +235,35 @@ def renewal(words: RenewalWords, standing: Renewal) -> Renewal:
     """How a contract renews; what is left out is as it stands."""
     named = {name: value for name, value in vars(words).items() if value is not None}
     return replace(standing, **named)
+
+
+def allowances(words: Sequence[AllowanceWords], contract: Contract) -> list[AllowanceDraft]:
+    return [
+        AllowanceDraft(
+            feature=one.feature,
+            starts_on=one.from_ or contract.starts_on,
+            ends_on=one.until,
+            kind=one.kind or "",
+            value=one.value,
+            meter=one.meter or "",
+            limit=one.limit,
+            unlimited=bool(one.unlimited),
+            extra=one.extra,
+            reset=one.reset or "",
+            on_limit=one.on_limit or "",
+            thresholds=None if one.thresholds is None else tuple(sorted(one.thresholds)),
+            rollover=rollover(one.rollover),
+            reason=one.reason or "",
+            key=one.key or "",
+        )
+        for one in words
+    ]
+
+
+def rollover(words: RolloverWords | None) -> RolloverDraft | None:
+    if words is None:
+        return None
+    return RolloverDraft(words.unused, words.cap, 1 if words.periods is None else words.periods)
 
 
 def one_time(words: Sequence[OneTimeWords]) -> list[OneTimeDraft]:

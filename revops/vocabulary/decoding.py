@@ -23,6 +23,7 @@ Key = NewType("Key", str)
 Zone = NewType("Zone", str)
 Currency = NewType("Currency", str)
 Country = NewType("Country", str)
+Percent = NewType("Percent", Decimal)
 T = TypeVar("T")
 
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?[wdhms])+", re.ASCII)
@@ -172,6 +173,11 @@ def read_number(value: object) -> Decimal:
         raise ValueError(f'{error}; give a decimal string such as "12.50"') from error
 
 
+def read_percent(value: object) -> Decimal:
+    """A percentage, with or without its sign: "50%", 50."""
+    return read_number(value[:-1].rstrip() if isinstance(value, str) and value.endswith("%") else value)
+
+
 def read_date(value: object) -> dt.date:
     found: object = value
     if isinstance(value, str):
@@ -251,6 +257,7 @@ READERS: dict[Any, Callable[[object], Any]] = {
     bool: read_switch,
     int: read_whole,
     Decimal: read_number,
+    Percent: read_percent,
     dt.date: read_date,
     dt.datetime: read_instant,
     dt.timedelta: read_duration,

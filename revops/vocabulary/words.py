@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 from catalog.pricing import ARITHMETIC_FIELDS
-from revops.vocabulary.decoding import Country, Currency, Key, Zone
+from revops.vocabulary.decoding import Country, Currency, Key, Percent, Zone
 
 MAIN = Key("main")
 IntervalWord = Literal["day", "week", "month", "quarter", "half_year", "year"]
@@ -204,7 +204,8 @@ class PriceWords(ArithmeticWords, PriceHeadWords):
     interval: IntervalWord | None = None
     prorate: bool | None = None
     tax_category: Key | None = None
-    later: ClassVar = not_yet("included", "group_by", "group", "tax", "tax_rates", "trial_days", "dimensions")
+    included: Literal["entitlement"] | None = None
+    later: ClassVar = not_yet("group_by", "group", "tax", "tax_rates", "trial_days", "dimensions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +219,42 @@ class OverrideWords(ArithmeticWords):
     later: ClassVar = not_yet("interval", "billing", "prorate", "filters", "meter", "name")
 
 
+@dataclass(frozen=True, kw_only=True)
+class RolloverWords:
+    """What is left of an allowance and stays: a share of it ("50%"), at most `cap` units, for so many periods."""
+
+    unused: Percent = Percent(Decimal(100))  # noqa: RUF009  # a number by another name
+    cap: Decimal | None = None
+    periods: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntitlementWords:
+    """What a version lets a customer use: with a meter so many units, with a value that value, else on or off."""
+
+    feature: Key
+    kind: Literal["boolean", "static", "metered"] | None = None
+    meter: str | None = None
+    value: Any = None
+    limit: Decimal | None = None
+    reset: Literal["billing_period", "day", "week", "month"] | None = None
+    on_limit: Literal["restrict", "warn", "bill"] | None = None
+    thresholds: tuple[int, ...] | None = None
+    rollover: RolloverWords | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllowanceWords(EntitlementWords):
+    """A feature otherwise than the plans say, or beside them; what is left out stays as they have it."""
+
+    unlimited: bool | None = None
+    extra: Decimal | None = None
+    from_: dt.date | None = field(default=None, metadata={"word": "from"})
+    until: dt.date | None = None
+    reason: str | None = None
+    key: Key | None = None
+
+
 def _present(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
@@ -229,7 +266,8 @@ class VersionWords:
     prices: tuple[PriceWords, ...] = ()
     trial_days: int | None = None
     tax_behavior: Literal["exclusive", "inclusive"] | None = None
-    later: ClassVar = not_yet("entitlements", "commitments", "credits", "status")
+    entitlements: tuple[EntitlementWords, ...] = ()
+    later: ClassVar = not_yet("commitments", "credits", "status")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,6 +285,7 @@ class ContactWords:
     email: str
     name: str | None = None
     receives_invoices: bool | None = None
+    receives_notices: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,8 +402,9 @@ class ContractWords:
     one_time: tuple[OneTimeWords, ...] | None = None
     commitments: tuple[CommitmentWords, ...] | None = None
     credits: tuple[GrantWords, ...] | None = None
+    entitlements: tuple[AllowanceWords, ...] | None = None
     renewal: RenewalWords | None = None
-    later: ClassVar = not_yet("overrides", "entitlements", "spend_cap", "trial_days")
+    later: ClassVar = not_yet("overrides", "spend_cap", "trial_days")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -398,10 +438,11 @@ class AmendmentWords:
     one_time: tuple[OneTimeWords, ...] | None = None
     commitments: tuple[CommitmentWords, ...] | None = None
     credits: tuple[GrantWords, ...] | None = None
+    entitlements: tuple[AllowanceWords, ...] | None = None
     ends_on: dt.date | None = None
     renewal: RenewalWords | None = None
     reason: str | None = None
-    later: ClassVar = not_yet("overrides", "entitlements")
+    later: ClassVar = not_yet("overrides")
 
 
 @dataclass(frozen=True, kw_only=True)

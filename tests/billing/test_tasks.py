@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from billing.models import BillRun, Invoice
-from billing.tasks import bill_run, estimate_held_again, review_held
+from billing.tasks import bill_run, deliver_notices, estimate_held_again, give_notices, review_held
 from tests.billing.invoicing.conftest import BASE, Shop, instant
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "quarantine"])
@@ -34,6 +34,11 @@ def test_a_late_worker_bills_the_instant_that_was_meant(shop: Shop) -> None:
 def test_the_worker_goes_on_with_releases_and_estimates_what_is_held(shop: Shop) -> None:
     assert review_held("2026-01-01T00:05:00Z") == {"released": 0, "estimated": 0}
     assert estimate_held_again("2026-01-01T00:00:00Z") == {"estimated": 0}
+
+
+def test_the_worker_gives_notices_and_delivers_them(shop: Shop) -> None:
+    assert give_notices("2026-01-01T00:01:00Z") == {"given": 0}
+    assert deliver_notices("2026-01-01T00:01:00Z") == {"delivered": 0, "failed": 0}
 
 
 def test_an_instant_without_an_offset_is_refused() -> None:

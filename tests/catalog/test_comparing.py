@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from catalog.comparing import Difference, Said, TierPair, compare, compare_versions, version_before
+from catalog.entitling import EntitlementDraft, RolloverDraft
 from catalog.models import Plan, PlanVersion
 from catalog.publishing import PriceDraft, VersionContent, draft_version, publish
 from tests.factories import MeterFactory
@@ -109,7 +111,7 @@ def test_prices_come_and_go_and_the_version_itself_changes() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class Promise:
     feature: str
     limit: str = ""
 
@@ -122,17 +124,17 @@ class LaterPrice(PriceDraft):
 @dataclass(frozen=True, slots=True)
 class LaterContent(VersionContent):
     notice_days: int = 0
-    entitlements: tuple[Allowance, ...] = field(default=())
+    promises: tuple[Promise, ...] = field(default=())
 
 
 def test_fields_that_a_content_comes_to_have_are_shown_without_being_named_here() -> None:
     taxed = LaterPrice("base", "recurring", {"model": "flat", "flat_amount": "9"}, tax_category="books")
     before = LaterContent("USD", None, (replace(taxed, tax_category=""),))
-    after = LaterContent("USD", None, (taxed,), notice_days=14, entitlements=(Allowance("tokens", "20000"),))
+    after = LaterContent("USD", None, (taxed,), notice_days=14, promises=(Promise("tokens", "20000"),))
     found = compare(before, after, names=("p@1", "p@2"))
     assert changed(found.fields) == [
         ("Notice days", "0", "14"),
-        ("Entitlements", "none", "feature tokens; limit 20,000"),
+        ("Promises", "none", "feature tokens; limit 20,000"),
     ]
     assert changed(found.prices[0].fields) == [("Tax category", "none", "books")]
 
@@ -178,9 +180,24 @@ def test_a_draft_is_compared_with_what_is_in_force_and_a_frozen_version_with_the
     assert number(version_before(first, dt.date(2026, 3, 31))) is None
 
 
+def test_entitlements_are_in_plain_words() -> None:
+    metered = EntitlementDraft(
+        "tokens", "metered", meter="tokens", limit=Decimal(20000), on_limit="bill",
+        rollover=RolloverDraft(Decimal(50), Decimal(5000), 2),
+    )  # fmt: skip
+    before = VersionContent("USD", None, (), entitlements=(EntitlementDraft("sso"),))
+    after = replace(before, entitlements=(metered, EntitlementDraft("seats", "static", value=5)))
+    [said] = compare(before, after, names=("p@1", "p@2")).fields[-1:]
+    assert (said.label, said.before) == ("Entitlements", "sso on")
+    assert said.after == (
+        "tokens 20,000 each billing period, then access, and more is billed; told at 50, 90, 100 %; 50 % of what is "
+        "left stays for 2 periods, at most 5,000; and seats 5"
+    )
+
+
 def test_stored_versions_are_compared_in_a_fixed_number_of_queries(plan: Plan, django_assert_num_queries: Any) -> None:
     first, _, draft = plan.versions.select_related("plan").order_by("number")
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(8):
         found = compare_versions(first, draft)
     assert (found.before, found.after) == ("pro@1", "pro@3")
     [only] = found.prices

@@ -20,11 +20,14 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from billing.models import (
+    AllowanceMark,
     BillRun,
     BillRunFault,
     Bucket,
     Correction,
     CreditUse,
+    Delivery,
+    DeliveryAttempt,
     DistinctValue,
     Document,
     Estimate,
@@ -33,6 +36,7 @@ from billing.models import (
     Invoice,
     InvoiceLine,
     LineKind,
+    Notice,
     NumberSeries,
     OriginalEvent,
     PeriodClose,
@@ -46,10 +50,13 @@ from billing.models import (
     Source,
     SourceRule,
     UsageClock,
+    WebhookEndpoint,
 )
 from catalog.auditing import facts
+from catalog.entitlements import Entitlement
 from catalog.models import Feature, Meter, Plan, PlanVersion, Price, PriceKind, PriceModel, PriceTier, Seller, TaxRate
 from contracts.models import (
+    AllowanceTerm,
     Commitment,
     Contact,
     Contract,
@@ -80,7 +87,7 @@ def world(numbers: range) -> None:
     """For each number a row of everything, each with parents of its own."""
     sellers = make(Seller, [Seller(key=f"s{n}", name=f"Seller {n}") for n in numbers])
     make(TaxRate, [TaxRate(code=f"t{n}", percent=n, country=f"{n:02d}") for n in numbers])
-    make(Feature, [Feature(key=f"f{n}", name=f"Feature {n}") for n in numbers])
+    features = make(Feature, [Feature(key=f"f{n}", name=f"Feature {n}") for n in numbers])
     meters = make(Meter, [Meter(key=f"m{n}", event_type="e", aggregation="count") for n in numbers])
     plans = make(Plan, [Plan(key=f"p{n}", name=f"Plan {n}") for n in numbers])
     versions = make(PlanVersion, [PlanVersion(plan=plan, number=1, currency="EUR") for plan in plans])
@@ -88,6 +95,8 @@ def world(numbers: range) -> None:
     priced = zip(versions, meters, strict=True)
     prices = make(Price, [Price(version=version, meter=meter, **usage) for version, meter in priced])
     make(PriceTier, [PriceTier(price=price, position=0, unit_amount=Decimal("0.01")) for price in prices])
+    given = zip(versions, features, strict=True)
+    make(Entitlement, [Entitlement(version=version, feature=one, kind="boolean") for version, one in given])
     customers = make(Customer, [Customer(key=f"c{n}", name=f"Customer {n}") for n in numbers])
     make(CustomerAlias, [CustomerAlias(customer=one, subject=f"alias-{one.key}") for one in customers])
     make(Contact, [Contact(customer=one, email=f"{one.key}@example.com") for one in customers])
@@ -110,6 +119,8 @@ def world(numbers: range) -> None:
     said = {"line": "x", "price": "use", "terms": {"unit_amount": "1"}, "starts_on": DAY}
     make(PriceOverride, [PriceOverride(contract=one, **said) for one in contracts])
     make(OneTimeTerm, [OneTimeTerm(contract=one, key="o", description="Once", amount=1, on=DAY) for one in contracts])
+    make(AllowanceTerm, [AllowanceTerm(contract=one, key="e", feature="f", starts_on=DAY) for one in contracts])
+    told(contracts)
     documents(contracts)
     use(customers, meters, numbers)
     held(numbers)
@@ -120,6 +131,22 @@ def world(numbers: range) -> None:
         [ApiKey(name=f"Key {one.key}", secret_hash=one.key, source=one, created_at=AT) for one in sources],
     )
     make(Deed, [Deed(api_key=key, idempotency_key="k", digest="d", begun_at=AT) for key in keys])
+
+
+def told(contracts: list[Contract]) -> None:
+    period = {"period_starts_at": AT, "period_ends_at": AT + dt.timedelta(days=31)}
+    said = {"feature": "f", "threshold": 90, "used": 9, "limit": 10, "on_limit": "bill", "at": AT}
+    notices = make(Notice, [Notice(contract=one, **said, **period) for one in contracts])
+    endpoints = make(WebhookEndpoint, [WebhookEndpoint(name=one.number, url="https://x.example") for one in contracts])
+    sent = [
+        Delivery(notice=notice, channel="webhook", endpoint=endpoint, next_attempt_at=AT)
+        for notice, endpoint in zip(notices, endpoints, strict=True)
+    ]
+    make(DeliveryAttempt, [DeliveryAttempt(delivery=one, number=1, started_at=AT) for one in make(Delivery, sent)])
+    marks = [
+        AllowanceMark(customer_id=one.customer_id, clock=1, terms=1, looked_at=AT, fullest=95) for one in contracts
+    ]
+    make(AllowanceMark, marks)
 
 
 def documents(contracts: list[Contract]) -> None:

@@ -64,6 +64,13 @@ def test_previews_are_measured_for_few_and_for_many_events() -> None:
         assert result[side]["server_p50_ms"] <= result[side]["round_trip_p50_ms"]
 
 
+def test_entitlements_are_measured_against_a_bare_read() -> None:
+    result = bench("entitlement", "--size", "200", "--workers", "1")
+    for side in ("bare_read", "one", "hundred", "all_hundred"):
+        assert 0 < result[side]["server_p50_ms"] <= result[side]["server_p99_ms"]
+    assert result["ratio"] > 0
+
+
 def test_percentiles_are_of_the_nearest_rank() -> None:
     hundred = [number / 1000 for number in range(1, 101)]
     assert percentile(hundred, 50) == 50.0

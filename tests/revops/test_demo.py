@@ -190,6 +190,8 @@ def test_work_is_scheduled_once_for_the_instants_that_are_meant() -> None:
     schedule_work(NOW + dt.timedelta(hours=5))
     assert {(one.func, one.intended_date_kwarg, one.next_run) for one in Schedule.objects.all()} == {
         ("billing.tasks.bill_run", "at", dt.datetime(2026, 11, 20, 10, tzinfo=dt.UTC)),
+        ("billing.tasks.give_notices", "at", dt.datetime(2026, 11, 20, 9, 31, tzinfo=dt.UTC)),
+        ("billing.tasks.deliver_notices", "at", dt.datetime(2026, 11, 20, 9, 31, tzinfo=dt.UTC)),
         ("billing.tasks.review_held", "at", dt.datetime(2026, 11, 20, 9, 35, tzinfo=dt.UTC)),
         ("billing.tasks.estimate_held_again", "at", dt.datetime(2026, 11, 21, tzinfo=dt.UTC)),
     }

@@ -10,13 +10,18 @@ from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from tqdm import tqdm
 
-from revops.benchmarks import bill_run, ingest, usage
+from revops.benchmarks import bill_run, entitlement, ingest, usage
 from revops.benchmarks.sending import UnableToSend
 from revops.embedded.commands import DatabaseCommand
 from revops.serving import WORKERS, UnableToServe
 from revops.simulation.databases import UnableToClone
 
-SIZES = {"ingest": ingest.SIZE, "usage": usage.SIZE, "bill_run": bill_run.SIZE}
+SIZES = {
+    "ingest": ingest.SIZE,
+    "usage": usage.SIZE,
+    "entitlement": entitlement.SIZE,
+    "bill_run": bill_run.SIZE,
+}
 
 
 class Command(DatabaseCommand):
@@ -28,7 +33,8 @@ class Command(DatabaseCommand):
         parser.add_argument(
             "--size",
             type=int,
-            help="Events; ingest: 200,000, usage: 1,000,000 (and 1 %%). bill_run: 10,000 customers (and 10 %%).",
+            help="Events; ingest: 200,000, usage: 1,000,000 (and 1 %%), entitlement: 100,000. "
+            "bill_run: 10,000 customers (and 10 %%).",
         )
         parser.add_argument("--workers", type=int, default=WORKERS, help="Web server processes, and senders.")
 
@@ -43,6 +49,9 @@ class Command(DatabaseCommand):
             elif options["what"] == "bill_run":
                 with self.progress(size + size // bill_run.FEWER, "billing", "customers") as bar:
                     result = bill_run.measure(size, at, self.say, partial(advance, bar))
+            elif options["what"] == "entitlement":
+                with self.progress(size * len(entitlement.FEATURES), "ingesting", "events") as bar:
+                    result = entitlement.measure(size, options["workers"], at, self.say, partial(advance, bar))
             else:
                 with self.progress(size + size // usage.FEWER, "ingesting", "events") as bar:
                     result = usage.measure(size, options["workers"], at, self.say, partial(advance, bar))

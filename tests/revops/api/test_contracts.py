@@ -173,6 +173,7 @@ def test_a_contract_is_drafted_in_the_words_of_a_file_and_read_back(draft: Api) 
              "applies_to": [], "from": "2026-01-15", "expires_on": "2026-06-01"}
         ],
         "one_time": [{"key": "setup", "description": "Setup", "amount": "25.50", "on": "2026-01-15"}],
+        "entitlements": [],
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,11 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.metering.labelling import Reason
-from revops.api.docs import sender
+from catalog.models import Feature
+from contracts.drafts import AllowanceDraft
+from contracts.lifecycle import amend
+from contracts.models import Contract
+from revops.api.docs import sample, sender
 from revops.api.guide import REASONS
 
 from .conftest import Api
@@ -80,6 +85,32 @@ def test_the_sample_program_sends_and_tries_again(api: Api, key: Any, globex: No
     environment = {**os.environ, "URL": f"http://127.0.0.1:{api.port}/api/v1", "KEY": key(*SCOPES)}
     done = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout == "1 accepted; nothing held back\n", done.stderr
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "quarantine"])
+def test_the_sample_middleware_serves_until_the_allowance_is_used_up(
+    api: Api, key: Any, globex: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Feature.objects.create(key="words", name="Words")
+    terms = [AllowanceDraft("words", timezone.now().date(), meter="words", limit=Decimal(10))]
+    amend(Contract.objects.get(number="G-1"), entitlements=terms, at=timezone.now())
+    monkeypatch.setenv("URL", f"http://127.0.0.1:{api.port}/api/v1")
+    monkeypatch.setenv("KEY", key("usage:read"))
+    named: dict[str, Any] = {}
+    exec(sample("limit_access.py"), named)
+    served: list[str] = []
+    app = named["limited"](lambda environ, start: [b"served"], "words", lambda environ: "globex")
+
+    def answer() -> bytes:
+        return b"".join(app({}, lambda status, headers: served.append(status)))
+
+    assert answer() == b"served"
+    sent = {"specversion": "1.0", "id": "m", "source": "gateway", "type": "text.translated", "subject": "globex"}
+    assert api.post("events", {**sent, "data": {"words": 10, "language": "de"}}).json["accepted"] == 1
+    assert answer() == b"Your allowance is used up.\n"
+    assert served == ["429 Too Many Requests"]
+    monkeypatch.setenv("URL", "http://127.0.0.1:9")  # nobody there: what is used is counted all the same
+    assert answer() == b"served"
 
 
 def test_the_page_asks_no_other_host(client: Client) -> None:

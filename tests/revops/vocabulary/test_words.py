@@ -83,9 +83,9 @@ def test_all_faults_are_found_with_their_paths() -> None:
             "interval count is not supported yet",
         ),
         (
-            "plans: [{key: p, versions: [{entitlements: [{feature: x}]}]}]",
-            "plans[0].versions[0].entitlements",
-            "entitlements are not supported yet",
+            "plans: [{key: p, versions: [{commitments: [{kind: minimum}]}]}]",
+            "plans[0].versions[0].commitments",
+            "commitments are not supported yet",
         ),
     ],
 )
@@ -113,7 +113,7 @@ def test_a_commitment_runs_for_an_interval_or_for_the_term() -> None:
 
 
 def test_an_empty_list_of_what_is_not_supported_says_nothing() -> None:
-    assert decode(ScenarioWords, read_text("plans: [{key: p, versions: [{entitlements: []}]}]")).plans[0].key == "p"
+    assert decode(ScenarioWords, read_text("plans: [{key: p, versions: [{commitments: []}]}]")).plans[0].key == "p"
 
 
 def test_a_catalog_file_names_the_command_for_contracts() -> None:
@@ -178,3 +178,11 @@ def test_a_bill_run_is_a_switch_or_names_its_customer() -> None:
 def test_a_document_that_is_no_object_is_refused(document: object) -> None:
     with pytest.raises(InvalidDocument):
         decode(ScenarioWords, document)
+
+
+@pytest.mark.parametrize(("said", "meant"), [("50%", "50"), ("12.5 %", "12.5"), ("50", "50")])
+def test_a_share_is_said_with_or_without_its_sign(said: str, meant: str) -> None:
+    text = f"plans: [{{key: p, versions: [{{entitlements: [{{feature: x, rollover: {{unused: '{said}'}}}}]}}]}}]"
+    rollover = decode(CatalogWords, read_text(text)).plans[0].versions[0].entitlements[0].rollover
+    assert rollover is not None
+    assert rollover.unused == Decimal(meant)
