@@ -68,9 +68,9 @@ def test_all_faults_are_found_with_their_paths() -> None:
     ("text", "path", "detail"),
     [
         (
-            "contracts: [{number: a, customer: b, starts_on: 2026-01-01, lines: [], entitlements: [{feature: x}]}]",
-            "contracts[0].entitlements",
-            "entitlements are not supported yet",
+            "contracts: [{number: a, customer: b, starts_on: 2026-01-01, lines: [], spend_cap: {amount: 1}}]",
+            "contracts[0].spend_cap",
+            "spend cap is not supported yet",
         ),
         (
             "contracts: [{number: a, customer: b, starts_on: 2026-01-01, lines: [{plan: p, discounts: [{kind: x}]}]}]",
