@@ -140,7 +140,7 @@ def test_credit_is_shown_on_the_note_and_on_what_it_paid(shop: Shop) -> None:
     assert "Credit left 51.00 EUR of 51.00 in all" in shown("CN-000001")
     bill_run.run(instant("2026-03-02"))
     drawn = shown("INV-000002")
-    assert "Credit note CN-000001 -51.00" in drawn
+    assert "Credit note CN-000001 0.00 left then -51.00" in drawn
     assert "Amount due 48.00 EUR" in drawn
     spent = shown("CN-000001")
     assert "Spent on INV-000002 51.00" in spent
