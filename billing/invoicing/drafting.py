@@ -2,7 +2,8 @@
 
 A run works through the periods that have ended; each gives one document with what is due in arrears for it, in advance
 for the next, and (the first document only) what changed in periods closed before. A contract's first period in advance
-has a document of its own. Where no later document will come, adjustments get one.
+has a document of its own, and where the seller settles at once, so has what changed of what was billed in advance.
+Where no later document will come, adjustments get one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Literal
 
 from billing.rating.balance import Due, balance, settle
 from billing.rating.claims import Claim, RateKey
-from billing.rating.entries import Measure, Need, needs
+from billing.rating.entries import Entry, Measure, Need, needs
 from billing.rating.reductions import Carried
 from billing.rating.statement import NOTHING, Statement, advance, statement
 from catalog.money import ZERO, exact_sum
@@ -203,10 +204,11 @@ def draft_run(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> Outcome:
         drafts.append(ahead)
         ledger.claim(ahead.lines)
     pending = _adjustments(agreement, ledger)
-    changed = _changed_advance(agreement, ledger, at)
+    changed = _changed_advance(agreement, ledger, at, pending)
     if changed is not None:
         drafts.append(changed)
         ledger.claim(changed.lines)
+        pending = ()
     on_paper = False
     for period in due_periods(agreement, ledger, at):
         draft = _close(agreement, ledger, period, () if on_paper else pending)
@@ -273,15 +275,26 @@ def _first_advance(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> Dra
     return Draft("advance", first, agreement.currency, tuple(lines)) if lines else None
 
 
-def _changed_advance(agreement: Agreement, ledger: Ledger, at: dt.datetime) -> Draft | None:
-    """What changed of what the running period was billed in advance, where the seller settles that at once."""
+def _changed_advance(
+    agreement: Agreement, ledger: Ledger, at: dt.datetime, pending: Sequence[PeriodDue]
+) -> Draft | None:
+    """What changed of what was billed in advance, where the seller settles that at once, with all that is pending.
+
+    A price with an interval of its own may have been billed with a period that is closed by now.
+    """
     if not agreement.settles_at_once or at < agreement.starts_at:
         return None
     running = next((period for period in open_periods(agreement, ledger) if period.ends_at > at), None)
-    if running is None or not ledger.has_billed(running):
+    if running is None:
         return None
-    lines = _advance(agreement, ledger, running)
-    return Draft("advance", running, agreement.currency, tuple(lines)) if lines else None
+    lines = _advance(agreement, ledger, running) if ledger.has_billed(running) else []
+    if not lines and not any(_was_ahead(line.due.entry) for line in pending):
+        return None
+    return Draft("advance", running, agreement.currency, (*lines, *pending))
+
+
+def _was_ahead(entry: Entry) -> bool:
+    return entry.in_advance and entry.kind in ("recurring", "one_time")
 
 
 def _adjustments(agreement: Agreement, ledger: Ledger) -> tuple[PeriodDue, ...]:
