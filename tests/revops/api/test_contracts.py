@@ -359,7 +359,7 @@ def test_an_end_needs_a_day_and_a_reason(api: Api, company: Company) -> None:
         ({"currency": "usd"}, "currency", "invalid"),
         ({"renewal": {"auto": True}}, "renewal.auto", "invalid"),
         ({"renewal": {"months": 0}}, "renewal.months", "invalid"),
-        ({"entitlements": [{"feature": "x"}]}, "entitlements", "unsupported"),
+        ({"spend_cap": {"amount": "1"}}, "spend_cap", "unsupported"),
         ({"status": "approved"}, "status", "unknown"),
     ],
 )
