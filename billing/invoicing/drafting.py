@@ -124,6 +124,10 @@ class Ledger:
     def has_billed(self, period: Period) -> bool:
         return any(claim.quantity or claim.amount for claim in self.claims_on(period).values())
 
+    def is_ahead_of(self, period: Period) -> bool:
+        """Whether what is in advance for the period had its document, even if there was nothing to put on it."""
+        return self.has_billed(period) or any(closed.ends_at == period.starts_at for closed in self.closed)
+
     def claim(self, lines: Sequence[PeriodDue]) -> None:
         """Take these lines as claimed."""
         for period in {line.period for line in lines}:
@@ -287,7 +291,7 @@ def _changed_advance(
     running = next((period for period in open_periods(agreement, ledger) if period.ends_at > at), None)
     if running is None:
         return None
-    lines = _advance(agreement, ledger, running) if ledger.has_billed(running) else []
+    lines = _advance(agreement, ledger, running) if ledger.is_ahead_of(running) else []
     if not lines and not any(_was_ahead(line.due.entry) for line in pending):
         return None
     return Draft("advance", running, agreement.currency, (*lines, *pending))
