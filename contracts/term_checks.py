@@ -117,6 +117,21 @@ def commitment_faults(
             if len(one.applies_to) != 1:
                 yield FieldError(f"{path}.applies_to", "invalid", "a committed quantity is of one price: name it")
             yield from _units_faults(f"{path}.applies_to", one.applies_to, lines)
+        yield from _cap_faults(path, one, commitments)
+
+
+def _cap_faults(path: str, one: CommitmentDraft, commitments: Sequence[CommitmentDraft]) -> Iterator[FieldError]:
+    """What must be spent may be spent: no minimum is above a cap of the same prices, stretch and days."""
+    if one.kind != CommitmentKind.MINIMUM:
+        return
+    for cap in commitments:
+        alike = cap.interval == one.interval and set(cap.applies_to) == set(one.applies_to)
+        meet = overlap(cap.starts_on, cap.ends_on, one.starts_on, one.ends_on)
+        if cap.kind != CommitmentKind.CAP or not alike or not meet or cap.amount is None or one.amount is None:
+            continue
+        if one.amount > cap.amount:
+            detail = f"a minimum of {one.amount:f} is above the cap of {cap.amount:f} on the same days"
+            yield FieldError(f"{path}.amount", "invalid", detail)
 
 
 def _size_faults(path: str, one: CommitmentDraft, contract: Contract) -> Iterator[FieldError]:

@@ -27,6 +27,7 @@ from revops.vocabulary.words import (
     PlanWords,
     PriceWords,
     SourceWords,
+    TaxRateWords,
     VersionWords,
 )
 
@@ -53,7 +54,7 @@ def keep_catalog(words: CatalogWords, load: Load, *, publish: bool) -> None:
         keep_source(load, source, f"sources[{index}]")
         load.step()
     for index, rate in enumerate(words.tax_rates):
-        load.keep(TaxRate.objects.filter(code=rate.code), f"tax_rates[{index}]", vars(rate))
+        keep_tax_rate(load, rate, f"tax_rates[{index}]")
         load.step()
     for index, feature in enumerate(words.features):
         keep_feature(load, feature, f"features[{index}]")
@@ -74,6 +75,20 @@ def keep_source(load: Load, words: SourceWords, path: str, cleared: Collection[s
     if source is not None and (words.rules is not None or "rules" in cleared):
         keep_rules(load, source, words.rules or (), under(path, "rules"))
     return source
+
+
+def keep_tax_rate(load: Load, words: TaxRateWords, path: str) -> None:
+    """A rate that is to begin on another day is another rate: the days before would be left without one."""
+    rates = TaxRate.objects.filter(code=words.code)
+    standing = rates.first()
+    if standing is not None and words.effective_from not in (None, standing.effective_from):
+        detail = (
+            f"{words.code} counts from {standing.effective_from or 'ever'}; give the rate that begins on "
+            f"{words.effective_from} a code of its own, or move this one in the admin"
+        )
+        load.fail(under(path, "effective_from"), "frozen", detail)
+        return
+    load.keep(rates, path, vars(words))
 
 
 def keep_feature(load: Load, words: FeatureWords, path: str, cleared: Collection[str] = ()) -> Feature | None:

@@ -1,14 +1,15 @@
 """From a plain document to words: dataclasses of typed values, with everything that is wrong and where.
 
 A field's type says how it is read; its metadata may give it another name in the file (`word`). A class may name in
-`later` what is part of the language but not supported yet: it is refused by that name.
+`later` what is part of the language but not supported yet: it is refused by that name. `named_by` is the field that
+tells the objects of a list apart.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from decimal import Decimal
 from functools import cache
@@ -112,7 +113,9 @@ def _value(kind: Any, value: Any, path: str, errors: list[FieldError]) -> Any:
         if not isinstance(value, list):
             errors.append(FieldError(path, "invalid", "a list is expected"))
             return ()
-        return tuple(_value(arguments[0], item, f"{path}[{index}]", errors) for index, item in enumerate(value))
+        items = tuple(_value(arguments[0], item, f"{path}[{index}]", errors) for index, item in enumerate(value))
+        errors += _doubles(items, getattr(arguments[0], "named_by", ""), path)
+        return items
     if is_dataclass(kind):
         return _object(cast(type[Any], kind), value, path, errors)
     try:
@@ -122,6 +125,18 @@ def _value(kind: Any, value: Any, path: str, errors: list[FieldError]) -> Any:
     except (ValueError, TypeError) as error:
         errors.append(FieldError(path, "invalid", str(error)))
         return None
+
+
+def _doubles(items: tuple[Any, ...], name: str, path: str) -> Iterator[FieldError]:
+    seen = set()
+    for index, item in enumerate(items):
+        if not name or item is None:
+            continue
+        key = getattr(item, name)
+        if key in seen:
+            detail = f"{key} is there twice; make one of them, or give the other a {name} of its own"
+            yield FieldError(f"{path}[{index}].{name}", "duplicate", detail)
+        seen.add(key)
 
 
 def under(path: str, name: str) -> str:

@@ -86,6 +86,7 @@ class SourceWords:
     clock_skew: dt.timedelta | None = None
     cadence: dt.timedelta | None = None
     rules: tuple[RuleWords, ...] | None = None
+    named_by: ClassVar = "key"
     later: ClassVar = not_yet("control_totals")
 
 
@@ -99,6 +100,7 @@ class TaxRateWords:
     compound: bool | None = None
     description: str | None = None
     effective_from: dt.date | None = None
+    named_by: ClassVar = "code"
     later: ClassVar = {
         **not_yet("region", "until"),
         "behavior": "whether prices are with tax is said by a plan version: tax_behavior",
@@ -113,6 +115,7 @@ class FeatureWords:
     key: Key
     name: str | None = None
     description: str | None = None
+    named_by: ClassVar = "key"
     later: ClassVar = not_yet("meter", "entitlements")
 
 
@@ -127,6 +130,7 @@ class MeterWords:
     name: str | None = None
     unit: str | None = None
     allow_negative: bool | None = None
+    named_by: ClassVar = "key"
     later: ClassVar = not_yet("rounding", "window", "unit_conversion", "multiplier", "empty_result")
 
 
@@ -277,6 +281,7 @@ class PlanWords:
     interval: IntervalWord | None = None
     tolerance_window: dt.timedelta | None = None
     versions: tuple[VersionWords, ...] = ()
+    named_by: ClassVar = "key"
     later: ClassVar = not_yet("entitlements", "commitments", "trial_days", "interval_count", "features")
 
 

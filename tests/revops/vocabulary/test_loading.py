@@ -161,6 +161,16 @@ def test_rates_of_one_country_are_told_apart_by_category_and_tax() -> None:
     assert catalog(f"tax_rates: {rates}") == []
 
 
+def test_a_rate_from_another_day_has_a_code_of_its_own() -> None:
+    catalog('tax_rates: [{code: vat, percent: "19", country: DE}]')
+    with pytest.raises(UnableToLoad) as error:
+        catalog('tax_rates: [{code: vat, percent: "20", country: DE, effective_from: 2026-02-01}]')
+    assert faults(error) == [("tax_rates[0].effective_from", "frozen")]
+    assert TaxRate.objects.get().percent == 19
+    catalog('tax_rates: [{code: vat, percent: "18", country: DE}]')
+    assert TaxRate.objects.get().percent == 18
+
+
 def test_a_rate_has_no_code_that_says_why_there_is_no_tax() -> None:
     with pytest.raises(UnableToLoad, match="exempt says on documents why there is no tax; use another code"):
         catalog('tax_rates: [{code: exempt, percent: "0", country: DE}]')
@@ -257,6 +267,11 @@ def test_a_line_that_names_no_version_keeps_the_one_it_stands_on() -> None:
         ("plan: pro", "plan: pro, until: 2026-01-15", ("contracts[0].lines[0].until", "order")),
         ("2026-01-15", "2025-12-31", ("contracts[0].lines[0].version", "unknown")),
         ("[tokens]", "[words]", ("contracts[0].discounts[0].applies_to", "unknown")),
+        (
+            "    discounts:",
+            "    commitments: [{kind: minimum, amount: 100}, {kind: cap, amount: 50}]\n    discounts:",
+            ("contracts[0].commitments[0].amount", "invalid"),
+        ),
         ("bills@acme.example", "nobody", ("customers[0].contacts[0].email", "invalid")),
     ],
 )

@@ -186,3 +186,21 @@ def test_a_share_is_said_with_or_without_its_sign(said: str, meant: str) -> None
     rollover = decode(CatalogWords, read_text(text)).plans[0].versions[0].entitlements[0].rollover
     assert rollover is not None
     assert rollover.unused == Decimal(meant)
+
+
+def test_what_a_catalog_says_twice_is_refused() -> None:
+    text = """
+        tax_rates:
+          - {code: vat, percent: "19", country: DE}
+          - {code: vat, percent: "20", country: DE, effective_from: 2026-02-01}
+        meters:
+          - {key: a, event_type: a, aggregation: count}
+          - {key: b, event_type: a, aggregation: count}
+          - {key: a, event_type: b, aggregation: count}
+        plans: [{key: p, versions: []}, {key: p, interval: year}]
+    """
+    assert faults(CatalogWords, text) == [
+        ("tax_rates[1].code", "duplicate"),
+        ("meters[2].key", "duplicate"),
+        ("plans[1].key", "duplicate"),
+    ]
