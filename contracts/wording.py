@@ -186,7 +186,7 @@ def _others_in_words(contract: Contract) -> list[tuple[Any, str]]:
         *((one, commitment_words(one, currency)) for one in contract.commitments.in_force()),
         *((one, grant_words(one, currency)) for one in contract.credits.in_force()),
         *((one, money_words(one.amount, currency)) for one in contract.one_time_terms.in_force()),
-        *((one, _allowance_words(one)) for one in contract.entitlements.in_force()),
+        *((one, agreed_allowance_words(one)) for one in contract.entitlements.in_force()),
     ]
 
 
@@ -197,10 +197,12 @@ def features_in_words(contract: Contract) -> list[tuple[str, str]]:
     )
     said = [(one.feature.key, entitlement_words(one)) for line in lines for one in line.plan_version.entitlements.all()]
     own = contract.entitlements.in_force()
-    return said + [(row.feature, f"{_allowance_words(row)}, {days_words(row.starts_on, row.ends_on)}") for row in own]
+    return said + [
+        (row.feature, f"{agreed_allowance_words(row)}, {days_words(row.starts_on, row.ends_on)}") for row in own
+    ]
 
 
-def _allowance_words(term: AllowanceTerm) -> str:
+def agreed_allowance_words(term: AllowanceTerm) -> str:
     return allowance_words(term) + (f" ({term.reason})" if term.reason else "")
 
 

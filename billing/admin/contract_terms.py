@@ -22,7 +22,7 @@ from billing.invoicing.preview import preview_contracts
 from billing.models import Invoice, InvoiceLine, PeriodClose
 from catalog.models import Price
 from catalog.money import ZERO
-from catalog.wording import allowance_words, money_words, price_words
+from catalog.wording import money_words, price_words
 from contracts.drafts import KINDS, rows_of
 from contracts.models import (
     AllowanceTerm,
@@ -37,6 +37,7 @@ from contracts.models import (
     PriceOverride,
 )
 from contracts.wording import (
+    agreed_allowance_words,
     commitment_words,
     days_words,
     discount_words,
@@ -177,7 +178,7 @@ class _Table:
 
     def _other(self, row: Any) -> TermShown:
         if isinstance(row, AllowanceTerm):  # a limit, which costs nothing
-            return TermShown(term_title(row), allowance_words(row), until=row.ends_on)
+            return TermShown(term_title(row), agreed_allowance_words(row), until=row.ends_on)
         head = {Discount: "discount", Commitment: "commitment", CreditGrant: "grant", OneTimeTerm: "term"}[type(row)]
         term = TermShown(term_title(row), self._words(row), carries=self._carries(row), until=_end_of(row))
         term.billed, term.coming = (_taken(sums, lambda entry: entry[:2] == (head, row.key)) for sums in self._sums())

@@ -106,7 +106,10 @@ def _periods(customer: int, agreed: Agreed, feature: str, begins: dt.datetime, a
     while begins <= at:
         found = question(customer, agreed, feature, begins)
         if found is None or found.period is None:
-            later = [one.period_at(begins).ends_at for _, one in agreed if one.starts_at <= begins]
+            running = (
+                one for _, one in agreed if one.starts_at <= begins and (one.ends_at is None or begins < one.ends_at)
+            )
+            later = [one.period_at(begins).ends_at for one in running]
             begins = min((one for one in later if one > begins), default=at) if begins < at else at + INSTANT
             continue
         last = question(customer, agreed, feature, min(found.period.ends_at - INSTANT, at))

@@ -107,3 +107,11 @@ def test_what_is_voided_and_sent_again_is_told_once(office: Office) -> None:
     look_over(NOW)
     assert told(contract) == [("2026-02-01", 50)]
     assert Notice.objects.get(contract=contract).at == instant("2026-02-10T00:00")
+
+
+def test_what_was_used_before_a_contract_ended_is_told_after_it(office: Office) -> None:
+    version = office.version(tokens("100", thresholds=(50,)))
+    contract = office.sign(version, ends_on=dt.date(2026, 2, 1))
+    ingest(body(event("late", 60, subject=contract.customer.key, time="2026-01-10T00:00:00Z")), at=NOW, door="api")
+    assert look_over(NOW) == 1
+    assert told(contract) == [("2026-01-01", 50)]
