@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from django.db import connection
 
+from contracts.agreement import Agreement
 from contracts.models import Contract, Customer
 from contracts.queries import PriceBook, UnreadableContract, agreements, for_rating
-from contracts.terms import Agreement
 
 Agreements = tuple[list[Contract], dict[int, Agreement | UnreadableContract]]
 

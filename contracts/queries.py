@@ -27,6 +27,7 @@ from catalog.periods import Interval, Unit
 from catalog.pricing import PriceRule
 from catalog.selection import EVERYTHING, Selection, filter_of, parse_window
 from catalog.tax_ids import is_reverse_charge
+from contracts.agreement import Agreement
 from contracts.drafts import KINDS, AllowanceDraft, rows_of
 from contracts.entitled import AllowanceTerms, EntitlementTerms, Kind, Rollover
 from contracts.entitled import OnLimit as OnLimitName
@@ -46,7 +47,6 @@ from contracts.models import (
 )
 from contracts.tax_terms import DatedRate, RateTerms, Relief, TaxRounding
 from contracts.terms import (
-    Agreement,
     CommitmentTerms,
     Days,
     DiscountTerms,

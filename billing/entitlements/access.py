@@ -18,8 +18,8 @@ from billing.entitlements.rollover import Agreed, Granted, Past, carried, earlie
 from billing.metering.usage import Ask, measure
 from catalog.money import ZERO, exact_arithmetic, exact_sum
 from catalog.periods import Period
+from contracts.agreement import Agreement
 from contracts.entitled import EntitlementTerms
-from contracts.terms import Agreement
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from decimal import Decimal
 from billing.rating.allowance import Lots, rolled_over
 from catalog.money import exact_sum
 from catalog.periods import Period, local_date
+from contracts.agreement import Agreement
 from contracts.entitled import EntitlementTerms, Rollover, all_together, extra_units
-from contracts.terms import Agreement
 
 INSTANT = dt.timedelta(microseconds=1)
 

@@ -29,10 +29,10 @@ from billing.invoicing.storing import store
 from billing.models import BillRun, BillRunFault, Document, Invoice, PeriodClose
 from catalog.auditing import Actor, name_of
 from catalog.periods import Period
+from contracts.agreement import Agreement
 from contracts.models import Contract
 from contracts.queries import PriceBook, agreements, for_rating
 from contracts.renewing import due, renew_due
-from contracts.terms import Agreement
 
 log = logging.getLogger(__name__)
 

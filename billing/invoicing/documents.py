@@ -14,8 +14,8 @@ from catalog.models import Seller, TaxBehavior
 from catalog.money import ZERO, money_text, quantity_text
 from catalog.periods import local_date
 from catalog.tax_ids import InvalidTaxId, vat_id
+from contracts.agreement import Agreement
 from contracts.models import Contract, Customer
-from contracts.terms import Agreement
 
 
 def invoice_row(contract: Contract, agreement: Agreement, draft: Draft, at: dt.datetime) -> Invoice:

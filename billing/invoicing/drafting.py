@@ -21,8 +21,8 @@ from billing.rating.reductions import Carried
 from billing.rating.statement import NOTHING, Statement, advance, statement
 from catalog.money import ZERO, exact_sum
 from catalog.periods import Period
+from contracts.agreement import Agreement
 from contracts.tax_terms import TaxTerms
-from contracts.terms import Agreement
 
 PurposeName = Literal["close", "advance", "adjustment"]
 

@@ -24,9 +24,9 @@ from catalog.models import TaxBehavior
 from catalog.money import ZERO
 from catalog.periods import Period
 from catalog.selection import from_json
+from contracts.agreement import Agreement
 from contracts.models import Contract
 from contracts.tax_terms import tax_from_json
-from contracts.terms import Agreement
 
 _CHANGED_SINCE = """
     SELECT closed.id

@@ -16,9 +16,9 @@ from billing.invoicing.rendering import document_json
 from billing.models import CreditUse, Invoice, InvoiceLine
 from billing.rating.parts import UnableToCharge
 from billing.rating.reductions import Carried
+from contracts.agreement import Agreement
 from contracts.models import Contract, Customer
 from contracts.queries import PriceBook, UnreadableContract, agreements, for_rating
-from contracts.terms import Agreement
 
 
 class UnableToPreview(ValueError):

@@ -26,10 +26,11 @@ from catalog.money import exact_sum
 from catalog.periods import Period
 from catalog.pricing import FieldError, InvalidPrice
 from contracts import moving
+from contracts.agreement import Agreement
 from contracts.models import Contract
 from contracts.queries import PriceBook, UnreadableContract, agreements, for_rating
 from contracts.tax_terms import TaxTerms, tax_from_json
-from contracts.terms import Agreement, LineTerms, Terms
+from contracts.terms import LineTerms, Terms
 
 
 class UnableToCompare(ValueError):

@@ -25,10 +25,10 @@ from billing.rating.statement import Statement, advance
 from catalog.models import TaxBehavior
 from catalog.money import ZERO
 from catalog.periods import Period
+from contracts.agreement import Agreement
 from contracts.models import Contract
 from contracts.queries import PriceBook, agreements, for_rating
 from contracts.tax_terms import TaxTerms, tax_from_json
-from contracts.terms import Agreement
 from revops.reconciliation.snapshot import ROWS, rows, stream
 
 CHUNK = 200  # customers rated at a time

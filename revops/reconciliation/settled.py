@@ -10,7 +10,7 @@ from billing.rating.balance import Due
 from billing.rating.claims import Tax, Taxes
 from catalog.money import ZERO, exact_sum, quantity_text
 from catalog.periods import local_date
-from contracts.terms import Agreement
+from contracts.agreement import Agreement
 from revops.reconciliation.accounts import AMENDED, Account, Rated
 from revops.reconciliation.report import Check, Pending, money
 from revops.reconciliation.snapshot import stream

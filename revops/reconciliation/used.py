@@ -15,8 +15,9 @@ from catalog.models import Aggregation, Meter
 from catalog.money import ZERO, exact_arithmetic, quantity_text
 from catalog.periods import Period, local_date, local_midnight
 from catalog.selection import Selection
+from contracts.agreement import Agreement
 from contracts.models import Customer
-from contracts.terms import Agreement, LineTerms
+from contracts.terms import LineTerms
 from revops.reconciliation.accounts import Account, Rated, claimed
 from revops.reconciliation.report import Check
 from revops.reconciliation.snapshot import rows

@@ -12,16 +12,8 @@ import pytest
 
 from catalog.periods import Interval, Period, local_date
 from catalog.pricing import PerUnit, parse_price
-from contracts.terms import (
-    Agreement,
-    CommitmentTerms,
-    Days,
-    LineTerms,
-    MeterTerms,
-    OverrideTerms,
-    PriceTerms,
-    Segment,
-)
+from contracts.agreement import Agreement
+from contracts.terms import CommitmentTerms, Days, LineTerms, MeterTerms, OverrideTerms, PriceTerms, Segment
 
 UTC = ZoneInfo("UTC")
 BERLIN = ZoneInfo("Europe/Berlin")

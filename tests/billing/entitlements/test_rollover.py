@@ -15,8 +15,9 @@ from billing.rating.entries import Measure, Need
 from billing.rating.statement import statement
 from catalog.periods import Interval, Period
 from catalog.pricing import parse_price
+from contracts.agreement import Agreement
 from contracts.entitled import AllowanceTerms, EntitlementTerms, Rollover
-from contracts.terms import Agreement, Days, LineTerms, MeterTerms, PriceTerms
+from contracts.terms import Days, LineTerms, MeterTerms, PriceTerms
 
 METER = MeterTerms(7, "tokens", "tokens")
 START = dt.date(2026, 1, 31)

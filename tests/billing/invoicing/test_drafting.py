@@ -14,8 +14,9 @@ from billing.rating.entries import Measure
 from catalog.money import ZERO
 from catalog.periods import Interval, Period
 from catalog.pricing import parse_price
+from contracts.agreement import Agreement
 from contracts.tax_terms import RateTerms
-from contracts.terms import Agreement, Days, DiscountTerms, LineTerms, MeterTerms, OneTimeTerms, PriceTerms
+from contracts.terms import Days, DiscountTerms, LineTerms, MeterTerms, OneTimeTerms, PriceTerms
 
 UTC = ZoneInfo("UTC")
 TOKENS = MeterTerms(1, "tokens", "tokens")

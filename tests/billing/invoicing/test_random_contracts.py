@@ -18,9 +18,9 @@ from catalog.money import exact_sum, round_money
 from catalog.periods import Interval, Period, local_date
 from catalog.pricing import parse_price
 from catalog.selection import Selection
+from contracts.agreement import Agreement
 from contracts.tax_terms import RateTerms
 from contracts.terms import (
-    Agreement,
     CommitmentTerms,
     Days,
     DiscountTerms,
