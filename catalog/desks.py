@@ -366,6 +366,11 @@ class ShownInline(TabularInline[Any, Any]):
         """A row that is being added has none yet."""
         return obj is not None and bool(super().has_view_permission(request, obj))
 
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        """Django asks here without the row whether they may be seen; the page has asked with it."""
+        rows: models.QuerySet[Any] = self.model._default_manager.all()
+        return rows.order_by(*self.get_ordering(request))
+
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 

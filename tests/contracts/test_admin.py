@@ -153,6 +153,12 @@ def test_the_zone_of_a_customer_is_bound_by_its_contracts(desk: Desk, boss: Clie
     assert "timezone" not in boss.get(address).context["adminform"].form.fields
 
 
+def test_the_page_of_a_customer_leads_to_its_contracts(desk: Desk, boss: Client) -> None:
+    contract = desk.signed(LineDraft(desk.version(), START))
+    page = boss.get(f"/admin/contracts/customer/{desk.customer.pk}/change/").content.decode()
+    assert contract.number in page and f"/admin/contracts/contract/{contract.pk}/change/" in page
+
+
 def test_a_customer_says_why_it_pays_no_tax_and_has_a_vat_id_that_is_one(desk: Desk, boss: Client) -> None:
     address = f"/admin/contracts/customer/{desk.customer.pk}/change/"
     form = {"name": "Acme", "key": "acme", "country": "DE", "tax_id": "DE129274203", "tax_exempt": "on"}
