@@ -131,7 +131,7 @@ def _cap_faults(path: str, one: CommitmentDraft, commitments: Sequence[Commitmen
             continue
         if one.amount > cap.amount:
             detail = f"a minimum of {one.amount:f} is above the cap of {cap.amount:f} on the same days"
-            yield FieldError(f"{path}.amount", "invalid", detail)
+            yield FieldError(f"{path}.amount", "contradiction", detail)
 
 
 def _size_faults(path: str, one: CommitmentDraft, contract: Contract) -> Iterator[FieldError]:

@@ -270,7 +270,7 @@ def test_a_line_that_names_no_version_keeps_the_one_it_stands_on() -> None:
         (
             "    discounts:",
             "    commitments: [{kind: minimum, amount: 100}, {kind: cap, amount: 50}]\n    discounts:",
-            ("contracts[0].commitments[0].amount", "invalid"),
+            ("contracts[0].commitments[0].amount", "contradiction"),
         ),
         ("bills@acme.example", "nobody", ("customers[0].contacts[0].email", "invalid")),
     ],
