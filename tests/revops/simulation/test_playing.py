@@ -45,7 +45,7 @@ def faults(error: pytest.ExceptionInfo[UnableToPlay]) -> list[tuple[str, str]]:
     [
         ("{at: 2026-01-01T00:00:00Z, bill_run: true}", ("steps[2].at", "order")),
         ("{at: 2026-03-01T00:00:00Z, bill_run: true, preview: acme}", ("steps[2]", "invalid")),
-        ("{at: 2026-03-01T00:00:00Z, renew: {contract: C-1}}", ("steps[2].renew", "unsupported")),
+        ("{at: 2026-03-01T00:00:00Z, refund: {contract: C-1}}", ("steps[2].refund", "unsupported")),
         ("{at: 2026-03-01T00:00:00Z, dance: true}", ("steps[2].dance", "unknown")),
         ("{bill_run: true}", ("steps[2].at", "missing")),
     ],
