@@ -109,4 +109,4 @@ def test_a_list_of_thirty_costs_as_many_queries_as_one_of_three(company: Company
     few = {path: queries_of(path, secret) for path in lists}
     fill(company, 3, 30)
     assert {path: queries_of(path, secret) for path in lists} == few
-    assert max(few.values()) <= 8
+    assert max(few.values()) <= 9  # a contract has terms of seven kinds, each read at once for all

@@ -107,7 +107,7 @@ def test_an_amendment_that_cannot_be_says_where_and_changes_nothing(world: Api) 
     assert world.post("contracts/C-1/amend", {"lines": [{"plan": "nix"}]}).json["errors"][0]["path"] == "lines[0].plan"
     unknown = world.post("contracts/C-1/amend", {"discount": []})
     assert (unknown.status, unknown.json["errors"][0]["path"]) == (400, "discount")
-    later = world.post("contracts/C-1/amend", {"renewal": {"auto": True}})
+    later = world.post("contracts/C-1/amend", {"overrides": [{"price": "tokens"}]})
     assert (later.status, later.json["errors"][0]["code"]) == (400, "unsupported")
 
 
