@@ -190,6 +190,10 @@ class Aggregation(models.TextChoices):
     WEIGHTED_SUM = "weighted_sum", "time-weighted sum"
 
 
+# The quantity of a stretch of time is the sum of those of its parts.
+ADDITIVE = (Aggregation.SUM, Aggregation.COUNT)
+
+
 class Meter(models.Model):
     """What is counted, and how. Frozen by the database once it has events."""
 

@@ -49,6 +49,8 @@ class EntitlementTerms:
     thresholds: tuple[int, ...] = ()
     rollover: Rollover | None = None
     interval: Interval | None = None
+    adds_up: bool = False
+    """Whether its use is a sum or a count."""
 
     @property
     def is_limited(self) -> bool:

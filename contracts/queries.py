@@ -12,7 +12,7 @@ from django.db.models import F, Prefetch, QuerySet
 
 from catalog.entitlements import Entitlement
 from catalog.models import (
-    Aggregation,
+    ADDITIVE,
     BillingTime,
     CreditUnused,
     Meter,
@@ -58,8 +58,6 @@ from contracts.terms import (
     PriceTerms,
     Proration,
 )
-
-ADDITIVE = (Aggregation.SUM, Aggregation.COUNT)
 
 
 class UnreadableContract(ValueError):
@@ -244,6 +242,7 @@ def entitlement_terms(row: Entitlement) -> EntitlementTerms:
         meter_id=row.meter_id,
         meter=meter.key if meter else "",
         unit=meter.unit if meter else "",
+        adds_up=meter is not None and meter.aggregation in ADDITIVE,
         limit=_plain(row.limit),
         reset=cast(ResetName, row.reset),
         on_limit=cast(OnLimitName, row.on_limit),
@@ -259,7 +258,8 @@ def allowance_terms(row: AllowanceTerm, book: PriceBook) -> AllowanceTerms:
         meter = book.meter(row.meter)
         if meter is None:
             raise UnreadableContract(f"contract {row.contract_id}: there is no meter {row.meter}")
-        changes |= {"meter_id": meter.pk, "meter": meter.key, "unit": meter.unit}
+        adds_up = meter.aggregation in ADDITIVE
+        changes |= {"meter_id": meter.pk, "meter": meter.key, "unit": meter.unit, "adds_up": adds_up}
     if row.value is not None:
         changes["value"] = row.value
     if row.unlimited or row.limit is not None:

@@ -12,14 +12,13 @@ import msgspec
 from django.db import connection
 
 from billing.metering.usage import window_starts, windows
-from catalog.models import Aggregation, Meter
+from catalog.models import ADDITIVE, Aggregation, Meter
 from catalog.money import exact_sum
 from catalog.periods import Period
 from contracts.models import Customer
 
 MOST_CHARTS = 8
 QUARTER = dt.timedelta(minutes=15)
-ADDITIVE = (Aggregation.SUM, Aggregation.COUNT)
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 

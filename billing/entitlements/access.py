@@ -117,7 +117,9 @@ class Question:
 
     def ask(self) -> Ask | None:
         meter = self.given.terms.meter_id
-        return None if meter is None or self.period is None else Ask(self.customer_id, meter, self.period)
+        if meter is None or self.period is None:
+            return None
+        return Ask(self.customer_id, meter, self.period, adds_up=self.given.terms.adds_up)
 
     def pasts(self) -> list[Past]:
         """The earlier periods from which something may have rolled over."""
@@ -167,4 +169,6 @@ def answered(questions: Sequence[Question], with_rollover: bool = True) -> list[
 
 
 def _ask(one: Question, past: Past) -> Ask:
-    return Ask(one.customer_id, past.meter_id, past.period)
+    terms = one.given.terms
+    same = past.meter_id == terms.meter_id
+    return Ask(one.customer_id, past.meter_id, past.period, adds_up=same and terms.adds_up)

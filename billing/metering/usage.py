@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from decimal import Decimal
 from itertools import groupby, islice
@@ -22,7 +22,7 @@ from billing.metering.aggregation import QUARTER, Latest, Partial, Sample, bucke
 from billing.metering.directory import meter_plan
 from billing.metering.pieces import pieces
 from billing.metering.standing import readings_of, sample_of, standing_events
-from catalog.models import Aggregation, Meter
+from catalog.models import ADDITIVE, Aggregation, Meter
 from catalog.money import ONE, ZERO, exact_sum
 from catalog.periods import BillingCalendar, Interval, Period
 from catalog.selection import EVERYTHING, Selection
@@ -32,7 +32,8 @@ from catalog.selection import EVERYTHING, Selection
 class Ask:
     """A meter of a customer over a stretch of time whose ends are quarters of an hour.
 
-    `selection` says which of its use, in which pieces; `zone` is where its windows are local.
+    `selection` says which of its use, in which pieces; `zone` is where its windows are local. `adds_up`: whoever asks
+    knows that the meter is a sum or a count, which is answered by a shorter statement where all asks are such.
     """
 
     customer_id: int
@@ -40,6 +41,7 @@ class Ask:
     period: Period
     selection: Selection = EVERYTHING
     zone: tzinfo | None = None
+    adds_up: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,22 @@ class Measured:
     windows: tuple[Decimal, ...] = ()
     singles: tuple[tuple[Decimal, str | None], ...] = ()
 
+
+_TOTALS = """
+    SELECT asked.ask, meter.aggregation, coalesce(clock.clock, 0), coalesce(used.n, 0), 0,
+        used.total, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
+        AS asked (ask, customer_id, meter_id, starts_at, ends_at)
+    JOIN catalog_meter meter ON meter.id = asked.meter_id
+    LEFT JOIN billing_usageclock clock ON clock.customer_id = asked.customer_id
+    CROSS JOIN LATERAL (
+        SELECT sum(bucket.n) AS n, sum(bucket.total) AS total
+        FROM billing_bucket bucket
+        WHERE bucket.customer_id = asked.customer_id AND bucket.meter_id = asked.meter_id
+          AND bucket.starts_at >= asked.starts_at AND bucket.starts_at < asked.ends_at
+    ) used
+"""
+"""The same for sums and counts alone: half the time of the other is what the planner takes."""
 
 _MEASURE = """
     WITH asked AS (
@@ -160,8 +178,11 @@ def _read(asks: Sequence[Ask]) -> Iterable[tuple[Any, ...]]:
         [ask.period.ends_at for ask in asks],
     ]
     with connection.cursor() as cursor:
-        cursor.execute(_MEASURE, columns)
+        cursor.execute(_TOTALS if all(ask.adds_up for ask in asks) else _MEASURE, columns)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
+        if any(aggregation not in ADDITIVE for _, aggregation, *_ in rows):
+            cursor.execute(_MEASURE, columns)
+            rows = cursor.fetchall()
     return rows
 
 
