@@ -10,14 +10,13 @@ from typing import Any
 
 from catalog.auditing import Actor, sign
 from catalog.entitlements import Entitlement, EntitlementKind, OnLimit, Reset
-from catalog.models import Aggregation, Feature, Meter, PlanVersion, PriceKind
+from catalog.models import ADDITIVE, Feature, Meter, PlanVersion, PriceKind
 from catalog.pricing import FieldError, InvalidPrice, parse_price
 
 USUAL_THRESHOLDS = (50, 90, 100)
 HIGHEST_THRESHOLD = 1000  # percent
 LARGEST = 10**18  # what the columns of units hold is below it
 LONGEST_ROLLOVER = 120  # periods
-ADDITIVE = (Aggregation.SUM, Aggregation.COUNT)
 BY_ENTITLEMENT = "entitlement"
 """What a price says in `included` where its free units are the allowance of the plan."""
 

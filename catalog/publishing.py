@@ -24,8 +24,8 @@ from catalog.entitling import (
     store_entitlements,
 )
 from catalog.models import (
+    ADDITIVE,
     NUMBERS,
-    Aggregation,
     BillingTime,
     Interval,
     Meter,
@@ -349,7 +349,7 @@ def _event_errors(price: PriceDraft, meter: Meter) -> Iterator[FieldError]:
         return
     if price.window:
         yield FieldError("window", "invalid", "this price looks at single events, so their windows make no difference")
-    if meter.aggregation not in (Aggregation.SUM, Aggregation.COUNT):
+    if meter.aggregation not in ADDITIVE:
         detail = f"this price looks at single events, so its meter must be a sum or a count; {meter.key} is not"
         yield FieldError("meter", "invalid", detail)
     if rule.by_dimension and meter.allow_negative:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from catalog.models import Aggregation, Price, PriceKind
+from catalog.models import ADDITIVE, Price, PriceKind
 from catalog.money import minor_places, quantize
 from catalog.pricing import ARITHMETIC_FIELDS, FieldError, InvalidPrice, parse_price
 from catalog.publishing import bracketed
@@ -92,7 +92,7 @@ def _rule_faults(path: str, price: Price, override: OverrideDraft) -> Iterator[F
 
 
 def adds_up(price: Price) -> bool:
-    return price.meter is not None and price.meter.aggregation in (Aggregation.SUM, Aggregation.COUNT)
+    return price.meter is not None and price.meter.aggregation in ADDITIVE
 
 
 def commitment_faults(

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from billing.rating.entries import Entry
-from catalog.models import Aggregation, Meter
+from catalog.models import ADDITIVE, Aggregation, Meter
 from catalog.money import ZERO, exact_arithmetic, quantity_text
 from catalog.periods import Period, local_date, local_midnight
 from catalog.selection import Selection
@@ -214,7 +214,7 @@ class UsedProof:
 
 def additive(meter: Meter | None, n: int, total: Decimal) -> Decimal | None:
     """The quantity of some buckets together, where that is a sum."""
-    if meter is None or meter.aggregation not in (Aggregation.COUNT, Aggregation.SUM):
+    if meter is None or meter.aggregation not in ADDITIVE:
         return None
     return Decimal(n) if meter.aggregation == Aggregation.COUNT else total
 
